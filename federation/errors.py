@@ -1,0 +1,83 @@
+"""Errors of sharing, as one tree. What foreigners do wrong is a `Refusal` (a value); these are raised.
+
+    FederationError
+    ├── UnknownRemote         no remote of that name
+    ├── InvalidUrl            not a form this program allows, or not safe
+    ├── SourceUnavailable     a place cannot be reached, vanished, or a transfer is incomplete: later again
+    ├── RemoteRefused         the place refused us (authentication)
+    ├── RemoteReadOnly        the place can be pulled from, not pushed to
+    ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
+    ├── DecisionNeeded        a person has to decide first
+    │   └── SecretFound       a record looks as if it held a secret [F1]
+    ├── NoSuchCandidate       no candidate with that id
+    └── DamagedFeed           our own feed or a mirror is not what it must be
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class FederationError(Exception):
+    """Base of all errors of sharing; the same facts as `journal.JournalError`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        seq: int | None = None,
+        rule: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = None if path is None else str(path)
+        self.line = line
+        self.seq = seq
+        self.rule = rule
+
+    def __str__(self) -> str:
+        where = "" if self.path is None else self.path if self.line is None else f"{self.path}:{self.line}"
+        text = f"{where}: {self.message}" if where else self.message
+        return f"{text} [{self.rule}]" if self.rule else text
+
+
+class UnknownRemote(FederationError):
+    """No remote of that name is configured; nothing was done."""
+
+
+class InvalidUrl(FederationError):
+    """A URL that no transport may see; nothing was done."""
+
+
+class SourceUnavailable(FederationError):
+    """A place cannot be reached or is incomplete now; nothing was changed, a later try may work."""
+
+
+class RemoteRefused(FederationError):
+    """The place asked for credentials and did not take ours; nothing was changed."""
+
+
+class RemoteReadOnly(FederationError):
+    """The place can only be pulled from; nothing was changed."""
+
+
+class ForeignDataRefused(FederationError):
+    """The remote holds data that must not be overwritten or believed; it is untouched."""
+
+
+class DecisionNeeded(FederationError):
+    """A person has to decide; nothing was changed."""
+
+
+class SecretFound(DecisionNeeded):
+    """A record that would be published looks as if it held a secret; nothing was published."""
+
+
+class NoSuchCandidate(FederationError):
+    """No candidate with that id; nothing was changed."""
+
+
+class DamagedFeed(FederationError):
+    """Our own feed or a mirror on this disk is not what it must be; it is left as found."""

@@ -1,0 +1,240 @@
+"""The words of federation as values: heads, slices, pins, refusals, verdicts, candidates, reports.
+
+Pure. One table per fact: results of a pull, verdicts, limits on foreign bytes stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from blake3 import blake3
+
+from journal import Version, Written
+
+# Limits on foreign bytes, checked before anything is parsed.
+MAX_HEAD_BYTES: Final = 8 * 1024 * 1024
+MAX_SLICE_BYTES: Final = 16 * 1024 * 1024  # raw [F2]
+MAX_SLICE_FILE_BYTES: Final = MAX_SLICE_BYTES + 1024 * 1024  # zstd of incompressible data grows a little
+MAX_SLICES: Final = 100_000
+HEAD_FILE: Final = "head.json"
+SLICE_SUFFIX: Final = ".zst"
+SLICE_NAME: Final = re.compile(r"seg-([0-9]{8,16})-([0-9]{8,16})-([0-9a-f]{12})\.jsonl", re.ASCII)
+FEED_FILE: Final = re.compile(r"head\.json|seg-[0-9]{8,16}-[0-9]{8,16}-[0-9a-f]{12}\.jsonl\.zst", re.ASCII)
+
+OPEN_CAP: Final = 1_000  # open candidates per origin that a terminal and `accept --all` see at once [K5]
+BRAKE_CHANGES: Final = 1_000
+BRAKE_DELETIONS: Final = 20
+
+
+class Slice(NamedTuple):
+    """An immutable file of a feed: first and last seq, and what is signed of its raw bytes."""
+
+    name: str
+    first_seq: int
+    last_seq: int
+    raw_bytes: int
+    blake3: str
+
+    @property
+    def file_name(self) -> str:
+        """The name on disk and on the wire, where slices are compressed."""
+        return self.name + SLICE_SUFFIX
+
+
+class Head(NamedTuple):
+    """A verified or own head.json [F2]. `raw` is the whole file as received or written."""
+
+    gen: int
+    origin: str
+    public_key: str
+    name: str
+    start_seq: int
+    start_c: str
+    previous: tuple[Any, ...]
+    last_seq: int
+    c: str
+    t: str
+    slices: tuple[Slice, ...]
+    redacted: tuple[int, ...]
+    published_at: str
+    saw: Mapping[str, tuple[int, str, str]]
+    raw: bytes
+
+
+class Pin(NamedTuple):
+    """What was last verified of an origin: derived from the head in its mirror [F5]."""
+
+    gen: int
+    seq: int
+    c: str
+    t: str
+
+
+class Result(enum.StrEnum):
+    """What a pull did for one origin."""
+
+    NEW = "new"
+    UPDATED = "updated"
+    UP_TO_DATE = "up_to_date"
+    STALE = "stale"
+    INCOMPLETE = "incomplete"
+    REFUSED = "refused"
+    FORK = "fork"
+
+
+class Refusal(NamedTuple):
+    """Why a feed was not taken: their fault, a value."""
+
+    result: Result  # STALE, INCOMPLETE, REFUSED or FORK
+    message: str
+    rule: str
+    path: str | None = None
+    line: int | None = None
+    seq: int | None = None
+    too_new: bool = False
+
+    def __str__(self) -> str:
+        where = "" if self.path is None else self.path if self.line is None else f"{self.path}:{self.line}"
+        seq = "" if self.seq is None else f"seq {self.seq}: "
+        return f"{where}{': ' if where else ''}{seq}{self.message} [{self.rule}]"
+
+
+class Verdict(enum.StrEnum):
+    """What causality says of a foreign head [K3]."""
+
+    KNOWN = "known"
+    UNREADABLE = "unreadable"
+    NEW = "new"
+    IDENTICAL = "identical"
+    UPDATE = "update"
+    GONE = "gone"
+    CONFLICT = "conflict"
+
+
+OPEN_VERDICTS: Final = frozenset([Verdict.NEW, Verdict.UPDATE, Verdict.GONE, Verdict.CONFLICT, Verdict.UNREADABLE])
+
+
+class Candidate(NamedTuple):
+    """The newest record of one foreign entity, as the inbox shows it. Everything in it is foreign text."""
+
+    id: str
+    origin: str
+    origin_name: str
+    item_type: str
+    item_id: str
+    seq: int
+    entity_rev: int | None
+    action: str
+    verdict: Verdict
+    label: str | None  # echo, duplicate or a reason
+    summary: str | None
+    digest: str
+    version: Version
+    held: bool  # beyond the cap, or left to a person by the brake
+    payload: Any = None
+
+
+def candidate_id(origin: str, item_type: str, item_id: str) -> str:
+    """`cnd_` + 12 hex of BLAKE3 of canonical [origin, item_type, item_id] (DESIGN 8)."""
+    import json
+
+    text = json.dumps([origin, item_type, item_id], ensure_ascii=False, separators=(",", ":"))
+    return "cnd_" + blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+class PublishReport(NamedTuple):
+    """What a publish did; `changed` is False when there was nothing new and nothing was written."""
+
+    origin: str
+    last_seq: int
+    gen: int
+    published: int
+    withheld: Mapping[str, int]  # item type → records
+    slices: int
+    changed: bool
+
+
+class Withheld(NamedTuple):
+    """One record a publish keeps back, and why."""
+
+    seq: int
+    item_type: str
+    item_id: str | None
+    reason: str  # "type", "private", "internal", "void", "torn"
+
+
+class PushReport(NamedTuple):
+    """What a push did for one remote. error is None when it worked."""
+
+    name: str
+    url: str
+    result: str  # pushed | up_to_date | read_only | nothing_to_publish | refused | unavailable | failed
+    error: Exception | None
+    last_seq: int | None
+
+
+class Counts(NamedTuple):
+    """Candidates of one origin: open (the first thousand), settled, and held (beyond the cap, or braked)."""
+
+    open: int = 0
+    settled: int = 0
+    held: int = 0
+
+
+class OriginPull(NamedTuple):
+    """What a pull did for one origin."""
+
+    origin: str
+    name: str
+    result: Result
+    records: int
+    last_seq: int
+    candidates: Counts
+    refusal: Refusal | None = None
+    braked: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class RemotePull(NamedTuple):
+    """What a pull did for one remote; error is None when it was reached."""
+
+    name: str
+    url: str
+    error: Exception | None
+    origins: tuple[OriginPull, ...]
+    ignored: int = 0  # files of no feed that stood in the place
+
+
+class Left(NamedTuple):
+    """A candidate that an accept or reject left as it was."""
+
+    id: str
+    verdict: str
+    reason: str
+
+
+class DecisionReport(NamedTuple):
+    """What an accept or reject wrote, and what it left."""
+
+    written: tuple[Written, ...]
+    left: tuple[Left, ...]
+    cache_problem: str | None = None
+
+
+class OriginStatus(NamedTuple):
+    """One foreign origin as this store knows it."""
+
+    origin: str
+    name: str
+    last_seq: int
+    state: str  # "ok", "fork", "bridge"
+    pending: int
+    they_have_seq: int | None
+    they_accepted: int
+    they_rejected: int

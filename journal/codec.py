@@ -1,0 +1,330 @@
+"""Bytes and lines: framing, chain, batches, torn tails, stubs.
+
+Pure. A log is a sequence of framed lines; each ends in `,"c":"<64 hex>"}` and its c covers the line and all before it.
+Keeps J4 (chain), J5 (framing), J6 (batches), J7 (tails), J8 (headers) of docs/format.md. Checking a chain parses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from journal.errors import DamagedStore, FormatTooNew, InvalidInput
+from journal.model import MAX_DEPTH, RECORD_VERSION, SEGMENT_FORMAT, Header, Record
+
+C_KEY: Final = b',"c":"'
+C_SUFFIX_BYTES: Final = len(C_KEY) + 64 + len(b'"}')  # 72: c is last and of fixed width [J4]
+_HEX32: Final = re.compile(rb"[0-9a-f]{64}")
+_LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
+_RECORD: Final = msgspec.json.Decoder(Record)
+_STUB_KEYS: Final = ("action", "item_type", "item_id", "entity_rev", "batch", "cause", "root", "context", "claims")
+
+
+# --- chain -----------------------------------------------------------------------------------------------------------
+
+
+def chain_start(origin: str) -> bytes:
+    """c_0 of a store whose first origin this is, 32 raw bytes [J4]."""
+    return blake3(b"eventsync/1" + origin.encode("ascii")).digest()
+
+
+def link(previous: bytes, body: bytes) -> bytes:
+    """The c (32 raw bytes) of a line whose bytes before `,"c":"` are `body` [J4]."""
+    return blake3(previous + body).digest()
+
+
+def split_c(line: bytes) -> tuple[bytes, bytes] | None:
+    """(body, c as 32 raw bytes) of a line, or None when it does not end as a line must."""
+    if len(line) <= C_SUFFIX_BYTES or line[-C_SUFFIX_BYTES:-66] != C_KEY or line[-2:] != b'"}':
+        return None
+    digits = line[-66:-2]
+    return (line[:-C_SUFFIX_BYTES], bytes.fromhex(digits.decode("ascii"))) if _HEX32.fullmatch(digits) else None
+
+
+def seal(previous: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """(line, c) for a line that is `body` so far: an object without its closing brace."""
+    c = link(previous, body)
+    return body + C_KEY + c.hex().encode("ascii") + b'"}', c
+
+
+def encode_record(record: Record, previous: bytes) -> tuple[bytes, bytes]:
+    """(line, c) of a record in canonical key order; its own c is ignored and made anew."""
+    try:
+        text = msgspec.json.encode(msgspec.structs.replace(record, c=""))
+    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
+        raise InvalidInput(f"text that is not Unicode: {error}", rule="J10") from None
+    return seal(previous, text[:-1])
+
+
+def decode_record(line: bytes) -> Record:
+    """Read a line whose chain was checked.
+
+    Raises FormatTooNew for a later `v` [J12], DamagedStore for anything else that is not a record.
+    """
+    try:
+        record = _RECORD.decode(line)
+        line.decode("utf-8")  # msgspec leaves raw parts unchecked
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = re.match(rb'\{"v":([0-9]{1,6}),', line)
+        if found and int(found[1]) > RECORD_VERSION:
+            raise FormatTooNew(f"record format v{int(found[1])}, known is v{RECORD_VERSION}", rule="J12") from None
+        raise DamagedStore(f"not a record: {error}", rule="J2") from None
+    if record.v > RECORD_VERSION:
+        raise FormatTooNew(f"record format v{record.v}, known is v{RECORD_VERSION}", seq=record.seq, rule="J12")
+    return record
+
+
+def seq_of(line: bytes) -> int | None:
+    """The seq a line starts with, without parsing it; None when it starts otherwise."""
+    found = _LINE_START.match(line)
+    return int(found[1]) if found else None
+
+
+def encode_header(origin: str, first_seq: int, prev_c: bytes, previous: Sequence[Any] = ()) -> bytes:
+    """The header line of a segment or slice, without newline [J8]. A pure function of its arguments."""
+    segment = {
+        "format": SEGMENT_FORMAT,
+        "origin_store_id": origin,
+        "first_seq": first_seq,
+        "prev_c": prev_c.hex(),
+        "previous": list(previous),
+    }
+    return msgspec.json.encode({"v": RECORD_VERSION, "segment": segment})
+
+
+class _HeaderLine(msgspec.Struct, frozen=True):
+    v: int
+    segment: Header
+
+
+def decode_header(line: bytes) -> Header:
+    """Read a header line; FormatTooNew for a later format [J12], DamagedStore for anything else."""
+    try:
+        found = msgspec.json.decode(line, type=_HeaderLine)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedStore(f"not a segment header: {error}", line=1, rule="J8") from None
+    if found.v > RECORD_VERSION or found.segment.format > SEGMENT_FORMAT:
+        raise FormatTooNew(f"segment format {found.segment.format} (v{found.v})", line=1, rule="J12")
+    if not _HEX32.fullmatch(found.segment.prev_c.encode()):
+        raise DamagedStore("segment header without a chain value", line=1, rule="J8")
+    return found.segment
+
+
+# --- scanning --------------------------------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """A chain-valid line: its bytes and where they stand; `terminated` is False when only the newline is missing."""
+
+    offset: int
+    data: bytes
+    c: bytes
+    terminated: bool = True
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data) + self.terminated
+
+
+class BadRange(NamedTuple):
+    """Bytes that belong to no good record.
+
+    `broken`: the chain does not go on behind them, records were damaged. Otherwise they are a fragment that lost
+    nothing: a torn tail, or one that a later record stepped over [J7].
+    """
+
+    offset: int
+    end: int
+    broken: bool
+    top_seq: int  # the highest seq readable in it, 0 when none is
+
+
+def scan(data: bytes, base: int, previous: bytes) -> Iterator[Line | BadRange]:
+    """Walk the lines of `data`, which stands at byte `base` of its segment behind a line with c `previous`; never raises.
+
+    Corruption is a bad line where the chain breaks; reading then goes on from the next line's own c [J7].
+    """
+    c, resume, bad_from, top_seq = previous, b"", -1, 0
+    position, size = 0, len(data)
+    while position < size:
+        newline = data.find(b"\n", position)
+        end = size if newline < 0 else newline
+        line, offset = data[position:end], base + position
+        position = end + 1
+        if not line:
+            continue
+        parts = split_c(line)
+        broken = False
+        if parts is not None and link(c, parts[0]) != parts[1]:
+            broken = bool(resume) and link(resume, parts[0]) == parts[1]
+            if not broken:
+                resume, parts = parts[1], None
+        if parts is None:
+            bad_from = offset if bad_from < 0 else bad_from
+            top_seq = max(top_seq, _readable_seq(line))
+            continue
+        if bad_from >= 0:
+            yield BadRange(bad_from, offset, broken, top_seq)
+        c, resume, bad_from, top_seq = parts[1], b"", -1, 0
+        yield Line(offset, line, c, newline >= 0)
+    if bad_from >= 0:
+        yield BadRange(bad_from, base + size, False, top_seq)
+
+
+def _readable_seq(line: bytes) -> int:
+    return max((int(found[1]) for found in _LINE_START.finditer(line)), default=0)
+
+
+class Entry(NamedTuple):
+    """A good line with its record, and whether it counts: a record of an incomplete batch is void [J6]."""
+
+    line: Line
+    record: Record
+    void: bool
+
+
+def entries(lines: Sequence[Line]) -> list[Entry]:
+    """Decode the lines of one segment and mark the records of incomplete batches; errors as decode_record."""
+    found: list[Entry] = []
+    pending: list[Entry] = []
+    for line in lines:
+        record = decode_record(line.data)
+        if pending and record.batch != _next_of(pending):
+            found += [entry._replace(void=True) for entry in pending]
+            pending = []
+        entry = Entry(line, record, False)
+        if record.batch is None or record.batch[1] <= 1:
+            found.append(entry)
+        elif record.batch[0] != len(pending) + 1:
+            found.append(entry._replace(void=True))
+        else:
+            pending.append(entry)
+            if len(pending) == record.batch[1]:
+                found += pending
+                pending = []
+    return found + [entry._replace(void=True) for entry in pending]
+
+
+def _next_of(pending: Sequence[Entry]) -> tuple[int, int]:
+    return (len(pending) + 1, pending[0].record.batch[1] if pending[0].record.batch else 0)
+
+
+def settle_tail(found: Sequence[Line | BadRange], known_seq: int) -> list[Line | BadRange]:
+    """Tell a power cut from damage at the end of the log.
+
+    One mutation is one write, so after a cut that kept later pages and lost earlier ones all that stands behind the
+    break belongs to one unfinished batch. Such an end is tail, not corruption, unless `known_seq` says that records
+    behind it were already acknowledged [J7].
+    """
+    breaks = [at for at, item in enumerate(found) if isinstance(item, BadRange) and item.broken]
+    if not breaks:
+        return list(found)
+    at = breaks[-1]
+    behind = [item for item in found[at + 1 :] if isinstance(item, Line)]
+    batches = [decode_record(line.data).batch for line in behind]
+    starts_anew = any(batch is None or batch[0] == 1 for batch in batches)
+    last_seq = seq_of(behind[-1].data) or 0
+    if starts_anew or last_seq <= known_seq:
+        return list(found)
+    top_seq = max(last_seq, *(item.top_seq for item in found[at:] if isinstance(item, BadRange)))
+    return [*found[:at], BadRange(found[at].offset, found[-1].end, False, top_seq)]
+
+
+# --- payloads and stubs ----------------------------------------------------------------------------------------------
+
+
+def encode_payload(value: Any) -> bytes:
+    """Compact UTF-8 JSON of a caller's value; InvalidInput names what [J10] refuses."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        data = text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"payload cannot be written as JSON: {error}", rule="J10") from None
+    check_payload(data)
+    return data
+
+
+def check_payload(data: bytes) -> Any:
+    """Parse a payload as strictly as [J10] asks and return its value.
+
+    InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels.
+    """
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except UnicodeDecodeError:
+        raise InvalidInput("payload is not UTF-8", rule="J10") from None
+    except RecursionError:
+        raise InvalidInput(f"payload is deeper than {MAX_DEPTH} levels", rule="J10") from None
+    except ValueError as error:
+        raise InvalidInput(f"payload: {error}", rule="J10") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("payload is not a JSON object", rule="J10")
+    _check_tree(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key {twice[:80]!r} stands twice")
+    return found
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"number {text[:40]} is not finite")
+    return value
+
+
+def _check_tree(value: Any) -> None:
+    """Depth and text of a parsed payload, level by level, so that no input exhausts the stack."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [*item.keys(), *item.values()]
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str) and not _is_unicode(item):
+                raise InvalidInput("payload has a lone surrogate", rule="J10")
+        if depth > MAX_DEPTH and any(isinstance(item, dict | list) for item in level):
+            raise InvalidInput(f"payload is deeper than {MAX_DEPTH} levels", rule="J10")
+        level = below
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def stub(line: bytes) -> bytes:
+    """The redaction stub of a line: a pure function of it, so that every reader builds the same [F9]."""
+    record = decode_record(line)
+    parts: dict[str, Any] = {"v": record.v, "seq": record.seq, "redacted": True}
+    for key in _STUB_KEYS:
+        value = getattr(record, key)
+        if value is not None:
+            parts[key] = value
+    if record.private:
+        parts["private"] = True
+    parts["c"] = record.c
+    return msgspec.json.encode(parts)

@@ -1,0 +1,263 @@
+"""The disk: the only room that opens a store's files. Every fsync lives here, each with its reason.
+
+A Disk does few things: read, append, create, replace, lock. All of them either happen or raise DiskFailed and leave what
+was there; a failed fsync is a failure and is never retried as success [J5]. Tests put a faulty Disk in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from journal.errors import DamagedStore, DiskFailed, NotAStore, StoreLocked, StoreReadOnly
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+_TEMPORARY = ".tmp-"
+_NOT_THERE = frozenset([errno.ENOENT, errno.ENOTDIR])
+
+
+class Disk:
+    """The real disk. Paths are absolute or relative to the working directory; modes are 0700 and 0600 [DESIGN 2]."""
+
+    def __init__(self) -> None:
+        self._poisoned: Path | None = None
+
+    # --- reading ---
+
+    def read(self, path: Path, start: int = 0, size: int = -1) -> bytes:
+        """Bytes of a regular file from `start`; DamagedStore when it is missing or unreadable: never empty [J11]."""
+        try:
+            with open(path, "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise DamagedStore("not a regular file", path=path)
+                file.seek(start)
+                return file.read(size)
+        except OSError as error:
+            raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
+
+    def read_if_there(self, path: Path) -> bytes | None:
+        """All bytes of a file, or None when there is none; DamagedStore when it cannot be read."""
+        return self.read(path) if self.size(path) is not None else None
+
+    def size(self, path: Path) -> int | None:
+        """Bytes of a file, or None when it is not there."""
+        try:
+            return os.stat(path).st_size
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise DamagedStore(f"cannot be examined: {error.strerror}", path=path, rule="J11") from error
+
+    def names(self, folder: Path) -> list[str]:
+        """Sorted names in a folder; NotAStore when it is missing, DamagedStore when it cannot be listed."""
+        try:
+            return sorted(os.listdir(folder))
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                raise NotAStore("no such folder", path=folder) from None
+            raise DamagedStore(f"cannot be listed: {error.strerror}", path=folder, rule="J11") from error
+
+    def is_folder(self, path: Path) -> bool:
+        """Whether a folder is there."""
+        return os.path.isdir(path)
+
+    # --- writing ---
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        """Add bytes at the end of a log, whose length is `at`, in one write, and make them durable.
+
+        On a short write or a failed fsync the file gets its former length back and DiskFailed is raised; when that
+        fails too StoreReadOnly is raised now and at every later write of this process [J5].
+        """
+        self._refuse_when_poisoned()
+        descriptor = self._open_for_append(path, at)
+        try:
+            try:
+                written = self._write(descriptor, data)
+                if written != len(data):
+                    raise OSError(errno.ENOSPC, f"short write, {written} of {len(data)} bytes")
+                self._fsync(descriptor)  # the promise of every acknowledged record [J5]
+            except OSError as error:
+                self._undo(descriptor, path, at)
+                raise DiskFailed(f"write failed: {error.strerror}", path=path, rule="J5") from error
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: Path) -> None:
+        """Make a file's bytes durable before others are told of them [J7]."""
+        self._refuse_when_poisoned()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise DiskFailed(f"cannot be opened: {error.strerror}", path=path, rule="J7") from error
+        try:
+            self._fsync(descriptor)
+        except OSError as error:
+            raise DiskFailed(f"fsync failed: {error.strerror}", path=path, rule="J7") from error
+        finally:
+            os.close(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make names in a folder durable: a rename is on disk only after this [J8]."""
+        self.sync(folder)
+
+    def sync_all(self) -> None:
+        """Make every file written so far durable: one call for thousands of small caches, once per roll [P4]."""
+        os.sync()
+
+    def replace_durably(self, path: Path, data: bytes) -> None:
+        """Create or replace a file whole and durable: temp file, fsync, rename, fsync of the folder [J8] [F4]."""
+        temporary = self._write_temporary(path, data, durable=True)
+        self._rename(temporary, path)
+        self.sync_folder(path.parent)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Create or replace a file atomically but not durably: for caches, which a reboot may lose [P4]."""
+        temporary = self._write_temporary(path, data, durable=False)
+        self._rename(temporary, path)
+
+    def move_durably(self, source: Path, target: Path) -> None:
+        """Move a file that is durable already to its place, and make the new name durable [F4]."""
+        self._rename(source, target)
+        self.sync_folder(target.parent)
+
+    def add_line(self, path: Path, line: bytes) -> None:
+        """Append to a run log: one write, no fsync, nothing depends on it."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise DiskFailed(f"write failed: {error.strerror}", path=path) from error
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder and those above it, mode 0700; fine when it is there."""
+        try:
+            os.makedirs(path, mode=FOLDER_MODE, exist_ok=True)
+        except OSError as error:
+            raise DiskFailed(f"cannot make folder: {error.strerror}", path=path) from error
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; fine when it is gone."""
+        try:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise DiskFailed(f"cannot be removed: {error.strerror}", path=path) from error
+
+    def remove_tree(self, folder: Path) -> None:
+        """Remove a folder of ours and all in it; fine when it is gone."""
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise DiskFailed(f"cannot be removed: {error.strerror}", path=folder) from error
+
+    def rename_folder(self, source: Path, target: Path) -> None:
+        """Put a folder made under another name in its place, durably."""
+        self._rename(source, target)
+        self.sync_folder(target.parent)
+
+    # --- locking ---
+
+    @contextlib.contextmanager
+    def lock(self, path: Path, timeout_seconds: float) -> Iterator[None]:
+        """Hold an OS lock that dies with this process [J9]; StoreLocked after the timeout, DiskFailed otherwise.
+
+        No pid files and no stealing: on a file system without locks this fails instead of pretending.
+        """
+        held = self._lock_file(path)
+        from filelock import Timeout
+
+        try:
+            held.acquire(timeout=timeout_seconds, poll_interval=0.005)
+        except Timeout:
+            raise StoreLocked(f"another process has held the lock for {timeout_seconds:g} s", path=path, rule="J9")
+        except OSError as error:
+            raise DiskFailed(f"cannot lock: {error.strerror}", path=path, rule="J9") from error
+        try:
+            yield
+        finally:
+            held.release()
+
+    def _lock_file(self, path: Path) -> BaseFileLock:
+        from filelock import FileLock  # 50 ms: only writers pay
+
+        return FileLock(path, mode=FILE_MODE, thread_local=False, fallback_to_soft=False)
+
+    # --- the system calls, each where a test can make it fail ---
+
+    def _write(self, descriptor: int, data: bytes) -> int:
+        return os.write(descriptor, data)
+
+    def _fsync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def _truncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def _rename(self, source: Path, target: Path) -> None:
+        try:
+            os.rename(source, target)
+        except OSError as error:
+            raise DiskFailed(f"cannot be renamed: {error.strerror}", path=target) from error
+
+    # --- inside ---
+
+    def _open_for_append(self, path: Path, at: int) -> int:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            raise DiskFailed(f"cannot be opened: {error.strerror}", path=path, rule="J5") from error
+        found = os.fstat(descriptor).st_size
+        if found != at:
+            os.close(descriptor)
+            raise DamagedStore(f"has {found} bytes, expected {at}: written without the lock", path=path, rule="J9")
+        return descriptor
+
+    def _undo(self, descriptor: int, path: Path, size: int) -> None:
+        try:
+            self._truncate(descriptor, size)
+        except OSError as error:
+            self._poisoned = path
+            raise StoreReadOnly(
+                f"a failed write could not be taken back: {error.strerror}", path=path, rule="J5"
+            ) from error
+
+    def _refuse_when_poisoned(self) -> None:
+        if self._poisoned is not None:
+            raise StoreReadOnly("read-only since a failed write", path=self._poisoned, rule="J5")
+
+    def _write_temporary(self, path: Path, data: bytes, *, durable: bool) -> Path:
+        temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+            try:
+                if self._write(descriptor, data) != len(data):
+                    raise OSError(errno.ENOSPC, "short write")
+                if durable:
+                    self._fsync(descriptor)  # content before name: a rename must never show a torn file
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise DiskFailed(f"write failed: {error.strerror}", path=path) from error
+        return temporary
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one that an interrupted write left behind."""
+    return name.startswith(_TEMPORARY)

@@ -1,0 +1,140 @@
+"""Identity: the key a store is known by, its origin id, and the file store.json.
+
+The private key lives outside the store, so that copying or sharing a store never shares it [I1]. `local.json` remembers
+machine, path and folder: when they differ the store was copied, and writing stops until a person says which it is [I2].
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from blake3 import blake3
+
+from journal.disk import Disk
+from journal.errors import DamagedStore, FormatTooNew, NotAStore
+from journal.machine import Machine
+from journal.model import STORE_FORMAT
+
+STORE_FILE: Final = "store.json"
+LOCAL_FILE: Final = "local.json"
+
+
+class Previous(msgspec.Struct, frozen=True):
+    """An origin this store had before, "self" up to last_seq [I2]."""
+
+    origin: str
+    last_seq: int
+    c: str
+    t: str
+
+
+class StoreFile(msgspec.Struct, frozen=True, kw_only=True):
+    """store.json: who this store is."""
+
+    format: int
+    origin_store_id: str
+    public_key: str  # standard base64 of 32 raw bytes
+    name: str
+    created_at: str
+    previous: list[Previous] = []
+
+
+def origin_of(public_key: bytes) -> str:
+    """The origin id of a raw Ed25519 public key [I1]."""
+    return "es1" + base64.b32encode(blake3(public_key).digest()).decode("ascii")[:32].lower()
+
+
+def default_data_folder() -> Path:
+    """Where private keys are kept: EVENTSYNC_DATA_DIR, else the platform's data folder."""
+    chosen = os.environ.get("EVENTSYNC_DATA_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("eventsync"))
+
+
+def key_path(data_folder: Path, origin: str) -> Path:
+    """The private key file of an origin."""
+    return data_folder / "keys" / f"{origin}.key"
+
+
+def make_key(disk: Disk, data_folder: Path, seed: bytes | None = None) -> bytes:
+    """Make an Ed25519 key, store it durably with mode 0600, and return the raw public key [I1]."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate() if seed is None else Ed25519PrivateKey.from_private_bytes(seed)
+    public = key.public_key().public_bytes_raw()
+    path = key_path(data_folder, origin_of(public))
+    disk.make_folder(path.parent)
+    disk.replace_durably(path, base64.b64encode(key.private_bytes_raw()) + b"\n")
+    return public
+
+
+def read_key(disk: Disk, data_folder: Path, origin: str) -> bytes:
+    """The raw private key (32 bytes) of an origin; DamagedStore when it is not there: then renew is the way [I2]."""
+    path = key_path(data_folder, origin)
+    data = disk.read_if_there(path)
+    if data is None:
+        raise DamagedStore("the private key of this store is not here", path=path, rule="I1")
+    with contextlib.suppress(ValueError):
+        key = base64.b64decode(data.strip(), validate=True)
+        if len(key) == 32:
+            return key
+    raise DamagedStore("not a private key", path=path, rule="I1")
+
+
+def read_store_file(disk: Disk, folder: Path) -> StoreFile:
+    """store.json of a store; NotAStore, FormatTooNew or DamagedStore."""
+    path = folder / STORE_FILE
+    data = disk.read_if_there(path)
+    if data is None:
+        raise NotAStore("no store here", path=folder)
+    try:
+        value = json.loads(data)
+        found = value.get("format") if isinstance(value, dict) else None
+        if isinstance(found, int) and found > STORE_FORMAT:
+            raise FormatTooNew(f"store format {found}, known is {STORE_FORMAT}", path=path, rule="J12")
+        return msgspec.convert(value, StoreFile)
+    except (ValueError, RecursionError) as error:
+        raise DamagedStore(f"not a store file: {error}", path=path) from None
+
+
+def fingerprint(machine: Machine, folder: Path) -> dict[str, str]:
+    """Where a store stands, as local.json keeps it [I2]."""
+    return {
+        "machine_id": machine.machine_id,
+        "path": str(folder.resolve()),
+        "folder_id": machine.folder_id(folder),
+    }
+
+
+def read_local(disk: Disk, folder: Path) -> dict[str, Any]:
+    """local.json; {} when it is missing, which counts as a copied store; DamagedStore when it cannot be read."""
+    path = folder / LOCAL_FILE
+    data = disk.read_if_there(path)
+    if data is None:
+        return {}
+    try:
+        value = json.loads(data)
+    except ValueError:
+        raise DamagedStore("not JSON", path=path, rule="I2") from None
+    if not isinstance(value, dict):
+        raise DamagedStore("not a JSON object", path=path, rule="I2")
+    return value
+
+
+def write_local(disk: Disk, folder: Path, value: dict[str, Any]) -> None:
+    """Replace local.json durably; DiskFailed leaves the old one."""
+    disk.replace_durably(folder / LOCAL_FILE, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def moved_facts(found: dict[str, Any], here: dict[str, str]) -> list[str]:
+    """Which facts of local.json do not fit this place; empty when the store is where it was."""
+    return [key for key, value in here.items() if found.get(key) != value]

@@ -1,0 +1,72 @@
+"""Projection: what a record makes of an entity, and the entity as a readable JSON document.
+
+Pure. Entities are snapshots, so folding is taking the newest record that counts; the document is pretty and key-sorted
+and the same bytes for the same record, so an unchanged projection is never written again [P1] [P2].
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from journal.codec import Entry
+from journal.errors import DamagedStore
+from journal.model import ActionClass, LocalHead, Place, Record, Version
+
+ENTITY_CLASSES: Final = frozenset([ActionClass.STATE, ActionClass.TOMBSTONE])
+
+
+def changes_entity(record: Record) -> bool:
+    """Whether the record is a new head of an entity: live (a snapshot, or its redacted stub) or a tombstone [J2]."""
+    if record.item_id is None or record.entity_rev is None:
+        return False
+    if record.action_class is ActionClass.TOMBSTONE:
+        return True
+    return record.action_class is ActionClass.STATE and (record.payload_bytes is not None or record.redacted)
+
+
+def head_of(entry: Entry, segment: int, origin: str) -> LocalHead:
+    """The head an entity has after this record of the store `origin`."""
+    record = entry.record
+    if record.item_id is None or record.entity_rev is None:
+        raise DamagedStore("entity record without item_id or entity_rev", seq=record.seq, rule="J2")
+    version = Version.parse(record.root) if record.root else Version(origin, record.seq, record.c[:12])
+    return LocalHead(
+        item_type=record.item_type,
+        item_id=record.item_id,
+        entity_rev=record.entity_rev,
+        seq=record.seq,
+        c=record.c,
+        version=version,
+        context={origin: record.seq} if record.context is None else record.context,
+        claims=record.claims or {},
+        deleted=record.action_class is ActionClass.TOMBSTONE,
+        private=record.private,
+        summary=record.summary,
+        place=Place(segment, entry.line.offset, len(entry.line.data)),
+    )
+
+
+def document(head: LocalHead, payload: Mapping[str, Any] | None) -> bytes:
+    """The projection file of a live entity."""
+    value = {
+        "item_type": head.item_type,
+        "item_id": head.item_id,
+        "entity_rev": head.entity_rev,
+        "seq": head.seq,
+        "version": str(head.version),
+        "context": dict(head.context),
+        "claims": dict(head.claims),
+        "payload": payload,
+    }
+    return (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=2) + "\n").encode("utf-8")
+
+
+def parse_document(data: bytes) -> dict[str, Any] | None:
+    """Read a projection file back; None when it is no such document [P3]."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("seq"), int) else None
