@@ -1,0 +1,208 @@
+"""Causality: what is a foreign record to us? The table of K3, with the checks of K4 and the joins of K2.
+
+Pure. A foreign head, the local head and what is known of the world in; a judgement out. Knows no clock and no revision
+numbers of others: two versions are ordered when one's context names the other, and otherwise they conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from federation.model import Verdict
+from journal import MAX_CONTEXT_ENTRIES, LocalHead, Version
+
+
+class ForeignHead(NamedTuple):
+    """The newest record of a foreign entity, as causality needs it."""
+
+    origin: str
+    item_type: str
+    item_id: str
+    seq: int
+    digest: str  # the record's c, or of bridged records the BLAKE3 of the line
+    tombstone: bool
+    root: Version | None = None
+    context: Mapping[str, int] | None = None
+    claims: Mapping[str, int] = {}
+    unreadable: str | None = None  # why its bytes cannot be read: redacted, newer format, fails its schema
+
+    @property
+    def version(self) -> Version:
+        """The authored version this is, or is a copy of [K1]."""
+        return self.root or Version(self.origin, self.seq, self.digest[:12])
+
+    @property
+    def full_context(self) -> Mapping[str, int]:
+        """The context, with the default of [K2] where it is absent."""
+        return {self.origin: self.seq} if self.context is None else self.context
+
+
+class Facts(Protocol):
+    """What this store can check a claim against [K4]."""
+
+    def is_self(self, origin: str, seq: int) -> bool:
+        """Whether a record of that origin and seq is ours; previous origins included up to their last seq."""
+        ...
+
+    def shown(self, origin: str, seq: int) -> bool:
+        """Whether we ever published that record of ours, in the clear or redacted."""
+        ...
+
+    def pin(self, origin: str) -> int:
+        """The seq up to which we verified an origin, 0 when we never did."""
+        ...
+
+    def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
+        """The newest version of an entity that an origin authored, as far as our mirror of it goes; 0 for none."""
+        ...
+
+    def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
+        """Whether a mirrored record is a version of that entity its origin authored; None when it is not shown."""
+        ...
+
+
+class Judgement(NamedTuple):
+    """A verdict and why; `waits_on` names an origin whose mirror may change it, above `waits_seq`."""
+
+    verdict: Verdict
+    label: str | None = None
+    false_entry: tuple[str, int] | None = None
+    waits_on: tuple[str, int] | None = None
+
+
+def judge(
+    foreign: ForeignHead,
+    local: LocalHead | None,
+    *,
+    decided: bool,
+    same_payload: Callable[[], bool],
+    facts: Facts,
+) -> Judgement:
+    """The verdict on a foreign head: first match in the table of [K3]. `same_payload` is asked at most once."""
+    version = foreign.version
+    if decided or (local is not None and local.context.get(version.origin, 0) >= version.seq):
+        return Judgement(Verdict.KNOWN, _label(foreign, facts))
+    reason = foreign.unreadable or impossible(foreign, facts)
+    if reason is not None:
+        return Judgement(Verdict.UNREADABLE, reason)
+    if local is None:
+        return Judgement(Verdict.KNOWN if foreign.tombstone else Verdict.NEW)
+    if local.deleted and foreign.tombstone:
+        return Judgement(Verdict.IDENTICAL)
+    if not local.deleted and not foreign.tombstone and same_payload():
+        return Judgement(Verdict.IDENTICAL)
+    return _ordered(foreign, local, facts)
+
+
+def _label(foreign: ForeignHead, facts: Facts) -> str | None:
+    if facts.is_self(foreign.version.origin, foreign.version.seq):
+        return "echo"
+    return "duplicate" if foreign.root is not None else None
+
+
+def impossible(foreign: ForeignHead, facts: Facts) -> str | None:
+    """Why a record claims what cannot be, or None [K4]."""
+    context = foreign.full_context
+    if len(context) > MAX_CONTEXT_ENTRIES or len(foreign.claims) > MAX_CONTEXT_ENTRIES:
+        return f"context has more than {MAX_CONTEXT_ENTRIES} entries"
+    root = foreign.root
+    if root is None:
+        return None if context.get(foreign.origin) == foreign.seq else "authored, but its context does not name itself"
+    if max(context.get(root.origin, 0), foreign.claims.get(root.origin, 0)) < root.seq:
+        return "a copy whose context does not reach its root"
+    if root.origin == foreign.origin and root.seq >= foreign.seq:
+        return "a copy of a later record"
+    if facts.is_self(root.origin, root.seq):
+        return "a copy of a version of ours that we do not have"
+    if root.seq <= facts.pin(root.origin) and not _may_be_version(foreign, root.origin, root.seq, facts):
+        return "a copy of a record that is no version of this entity"
+    return None
+
+
+def _ordered(foreign: ForeignHead, local: LocalHead, facts: Facts) -> Judgement:
+    """update or gone when the other side has seen our latest version, else conflict."""
+    origin, seq, _ = local.version
+    seen = Verdict.GONE if foreign.tombstone else Verdict.UPDATE
+    lie: tuple[str, int] | None = None
+    for entry in _entries_for(foreign, origin):
+        if entry < seq:
+            continue
+        if is_false(foreign, local, origin, entry, facts):
+            lie = (origin, entry)
+            continue
+        waits = (origin, entry) if _above_pin(foreign, origin, entry, facts) else None
+        return Judgement(seen, None, lie, waits)
+    return Judgement(Verdict.CONFLICT, None, lie)
+
+
+def _entries_for(foreign: ForeignHead, origin: str) -> Iterator[int]:
+    for vector in (foreign.full_context, foreign.claims):
+        if origin in vector:
+            yield vector[origin]
+
+
+def _above_pin(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> bool:
+    return origin != foreign.origin and not facts.is_self(origin, seq) and seq > facts.pin(origin)
+
+
+def is_false(foreign: ForeignHead, local: LocalHead | None, origin: str, seq: int, facts: Facts) -> bool:
+    """Whether a context entry cannot be true and therefore counts as absent [K4]."""
+    if facts.is_self(origin, seq):
+        ours = 0 if local is None else local.context.get(origin, 0)
+        return seq > ours or not facts.shown(origin, seq)
+    if facts.is_self(origin, 1) and facts.pin(origin) < seq:
+        return True  # an origin of ours, above all we ever wrote under it
+    if origin == foreign.origin and seq > foreign.seq:
+        return True
+    if origin == foreign.origin and seq == foreign.seq:
+        return foreign.root is not None
+    if origin != foreign.origin and seq > facts.pin(origin):
+        return False  # nothing is known of it yet
+    if local is not None and (origin, seq) == local.version[:2]:
+        return False
+    return not _may_be_version(foreign, origin, seq, facts)
+
+
+def _may_be_version(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> bool:
+    if facts.newest_version(origin, foreign.item_type, foreign.item_id) == seq:
+        return True
+    return facts.is_version(origin, seq, foreign.item_type, foreign.item_id) is not False
+
+
+class Joined(NamedTuple):
+    """Context and claims of a record that builds on a local head and an accepted foreign one [K2] [K4]."""
+
+    context: dict[str, int]
+    claims: dict[str, int]
+    false_entries: tuple[tuple[str, int], ...]
+
+
+def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
+    """The element-wise maximum of what an accept builds on.
+
+    Entries that cannot be true are left out. Entries of other origins above our pin go to `claims`; in their place the
+    newest version we hold of that origin goes to the context. An authored record then adds itself; a copy adds nothing.
+    """
+    context = dict(local.context) if local is not None else {}
+    claims = dict(local.claims) if local is not None else {}
+    false: list[tuple[str, int]] = []
+    for origin, seq in foreign.full_context.items():
+        if is_false(foreign, local, origin, seq, facts):
+            false.append((origin, seq))
+        elif _above_pin(foreign, origin, seq, facts):
+            _raise(claims, origin, seq)
+            _raise(context, origin, facts.newest_version(origin, foreign.item_type, foreign.item_id))
+        else:
+            _raise(context, origin, seq)
+    for origin, seq in foreign.claims.items():
+        if is_false(foreign, local, origin, seq, facts):
+            false.append((origin, seq))
+        elif not facts.is_self(origin, seq):
+            _raise(claims, origin, seq)
+    return Joined(context, claims, tuple(false))
+
+
+def _raise(vector: dict[str, int], origin: str, seq: int) -> None:
+    if seq > vector.get(origin, 0):
+        vector[origin] = seq

@@ -1,0 +1,175 @@
+"""Feed folder: a feed as it stands on this disk, our own under feed/ or a verified foreign one under mirror/.
+
+Reads slices by name and seq, never by trust: the raw bytes must hash to the name they carry. Knows no network and no
+verdicts; what may enter a mirror is decided in `verification`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import zstandard
+from blake3 import blake3
+
+from federation import feed
+from federation.errors import DamagedFeed
+from federation.model import HEAD_FILE, MAX_SLICE_BYTES, SLICE_NAME, SLICE_SUFFIX, Head, Pin
+from federation.verification import State, line_end, start_state
+from journal import Disk, JournalError, split_c
+
+_KEPT_SLICES: Final = 2  # raw slices kept in memory for look-ups, at most 16 MiB each
+
+
+class SliceFile(NamedTuple):
+    """A slice on disk."""
+
+    first_seq: int
+    last_seq: int
+    digest: str  # first 12 hex of the BLAKE3 of its raw bytes
+    name: str  # as in heads, without .zst
+
+
+class PlacedLine(NamedTuple):
+    """A feed line and where it stands: the first seq of its slice, byte offset in the raw slice."""
+
+    data: bytes
+    slice_first: int
+    offset: int
+
+
+class FeedFolder:
+    """One feed in one folder."""
+
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self.folder = folder
+        self._disk = disk
+        self._raw: dict[str, bytes] = {}
+        self._slices: list[SliceFile] | None = None
+        self._head: Head | None = None
+
+    def head_bytes(self) -> bytes | None:
+        """head.json as it stands, None where there is no feed; DamagedFeed when it cannot be read."""
+        try:
+            return self._disk.read_if_there(self.folder / HEAD_FILE)
+        except JournalError as error:
+            raise DamagedFeed(str(error), path=self.folder / HEAD_FILE) from error
+
+    def head(self) -> Head | None:
+        """The head, None where there is no feed; DamagedFeed when it is not one: unreadable is never empty."""
+        raw = self.head_bytes()
+        if raw is None:
+            return None
+        if self._head is None or self._head.raw != raw:
+            try:
+                self._head = feed.parse_head(raw)[0]
+            except feed.MalformedHead as error:
+                raise DamagedFeed(str(error), path=self.folder / HEAD_FILE, rule="F2") from None
+        return self._head
+
+    def pin(self) -> Pin | None:
+        """What was last verified here: derived from the head [F5]."""
+        head = self.head()
+        return None if head is None else Pin(head.gen, head.last_seq, head.c, head.t)
+
+    def forget_cached(self) -> None:
+        """Look at the folder anew: something was put into it."""
+        self._slices = self._head = None
+
+    def slices(self) -> list[SliceFile]:
+        """The slices that cover the feed up to its head, in order; of overlapping ones (merged before) the longest."""
+        if self._slices is None:
+            self._slices = self._tiled()
+        return self._slices
+
+    def _tiled(self) -> list[SliceFile]:
+        head = self.head()
+        if head is None:
+            return []
+        longest: dict[int, SliceFile] = {}
+        for name in self._disk.names(self.folder):
+            found = SLICE_NAME.fullmatch(name.removesuffix(SLICE_SUFFIX)) if name.endswith(SLICE_SUFFIX) else None
+            if found is None:
+                continue
+            file = SliceFile(int(found[1]), int(found[2]), found[3], name.removesuffix(SLICE_SUFFIX))
+            if file.last_seq <= head.last_seq and file.last_seq >= longest.get(file.first_seq, file).last_seq:
+                longest[file.first_seq] = file
+        tiled, at = [], head.start_seq
+        while at < head.last_seq:
+            if at + 1 not in longest:
+                raise DamagedFeed(f"no slice holds seq {at + 1}", path=self.folder, seq=at + 1, rule="F3")
+            tiled.append(longest[at + 1])
+            at = tiled[-1].last_seq
+        return tiled
+
+    def raw(self, file: SliceFile) -> bytes:
+        """The raw bytes of a slice; DamagedFeed when they do not hash to its name."""
+        if file.name in self._raw:
+            return self._raw[file.name]
+        path = self.folder / (file.name + SLICE_SUFFIX)
+        try:
+            packed = self._disk.read(path)
+            raw = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False).decompress(packed)
+        except (JournalError, zstandard.ZstdError, MemoryError) as error:
+            raise DamagedFeed(f"cannot be unpacked: {error}", path=path, rule="F3") from error
+        if len(raw) > MAX_SLICE_BYTES or blake3(raw).hexdigest()[:12] != file.digest:
+            raise DamagedFeed("content does not match its name", path=path, rule="F3")
+        while len(self._raw) >= _KEPT_SLICES:
+            del self._raw[next(iter(self._raw))]
+        self._raw[file.name] = raw
+        return raw
+
+    def lines(self, after_seq: int) -> Iterator[PlacedLine]:
+        """Lines that end after a seq, in order, one slice in memory at a time."""
+        for file in self.slices():
+            if file.last_seq <= after_seq:
+                continue
+            raw = self.raw(file)
+            at = raw.index(b"\n") + 1
+            for data in raw[at:-1].split(b"\n"):
+                if file.first_seq > after_seq or line_end(data) > after_seq:
+                    yield PlacedLine(data, file.first_seq, at)
+                at += len(data) + 1
+
+    def find(self, seq: int) -> bytes | None:
+        """The record line (or redact stub) of a seq; None when it is withheld or not held."""
+        file = next((file for file in self.slices() if file.first_seq <= seq <= file.last_seq), None)
+        if file is None:
+            return None
+        raw = self.raw(file)
+        found = re.search(rb'\n(\{"v":[0-9]{1,6},"seq":%d,[^\n]*)\n' % seq, raw)
+        return None if found is None else found[1]
+
+    def line_at(self, slice_first: int, offset: int, length: int) -> bytes:
+        """A line by its place; DamagedFeed when the place is not in the feed."""
+        file = next((file for file in self.slices() if file.first_seq <= slice_first <= file.last_seq), None)
+        if file is None or file.first_seq != slice_first:
+            raise DamagedFeed(f"no slice begins at seq {slice_first}", path=self.folder, rule="F3")
+        return self.raw(file)[offset : offset + length]
+
+    def at(self, seq: int, mark: State | None = None) -> tuple[str, str] | None:
+        """(c, t) after the line that ends at a seq; None when no line ends there. `mark` saves the walk up to it."""
+        head = self.head()
+        if head is None:
+            return None
+        if seq == head.last_seq:
+            return head.c, head.t
+        state = mark if mark is not None and head.start_seq <= mark.seq <= seq else start_state(head)
+        for line in self.lines(state.seq):
+            if state.seq >= seq:
+                break
+            state = _step(state, line.data)
+        return (state.c.hex(), state.t.hex()) if state.seq == seq else None
+
+
+def _step(state: State, line: bytes) -> State:
+    """The state after a verified line; nothing is checked again."""
+    skip = feed.parse_skip(line)
+    if skip is not None:
+        first, last, c = skip
+        return State(last, c, feed.transcript_step(state.t, feed.SKIP_KIND, first, last, c))
+    parts, seq = split_c(line), line_end(line)
+    c = parts[1] if parts else state.c
+    return State(seq, c, feed.transcript_step(state.t, feed.RECORD_KIND, seq, seq, c))

@@ -1,0 +1,180 @@
+"""Verification: may these bytes enter our mirror?
+
+Pure. A pin, a signed head and slice bytes in; the next state or a Refusal out. Keeps F2 and the table of F5 of
+docs/format.md. Knows nothing of what events mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import zstandard
+from blake3 import blake3
+
+from federation import feed
+from federation.model import Head, Pin, Refusal, Result, Slice
+from federation.signing import is_signed
+from journal import MAX_LINE_BYTES, chain_start, encode_header, split_c
+
+_LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
+_STUB_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":[1-9][0-9]{0,15},"redacted":true,')
+_MAX_FOREIGN_LINE: Final = MAX_LINE_BYTES + 64 * 1024  # room for what later versions may add
+
+
+class Held(Protocol):
+    """What our mirror of an origin can answer, for comparing a head with it."""
+
+    def at(self, seq: int) -> tuple[str, str] | None:
+        """(c, t) after the line that ends at seq; None when no line of ours ends there."""
+        ...
+
+
+
+
+def read_head(raw: bytes, origin: str, start_known: Callable[[str, int], str | None]) -> Head | Refusal:
+    """The head in these bytes, when it is signed by the key its origin is made from; else why not [F5].
+
+    `start_known(origin, seq)` gives the c that our mirror has of a previous origin, None where it has none.
+    """
+    try:
+        head, signed, signature = feed.parse_head(raw)
+    except feed.MalformedHead as error:
+        return Refusal(Result.REFUSED, str(error), "F2", path=f"{origin}/head.json", too_new=error.too_new)
+    where = f"{origin}/head.json"
+    if head.origin != origin:
+        return Refusal(Result.REFUSED, f"is the head of another origin, {head.origin[:80]}", "F5", path=where)
+    if not is_signed(head.public_key, origin, signed, signature):
+        return Refusal(Result.REFUSED, "bad signature", "F5", path=where)
+    wrong = _wrong_start(head, start_known)
+    return Refusal(Result.REFUSED, wrong, "F5", path=where) if wrong else head
+
+
+def _wrong_start(head: Head, start_known: Callable[[str, int], str | None]) -> str | None:
+    if head.start_seq == 0:
+        return None if head.start_c == chain_start(head.origin).hex() else "start.c is not c_0 of this origin"
+    previous = [entry.get("origin") for entry in head.previous]
+    if not previous or not isinstance(previous[-1], str):
+        return "starts above seq 0 and names no previous origin"
+    known = start_known(previous[-1], head.start_seq)
+    return None if known in (None, head.start_c) else "start.c is not what the previous origin has there"
+
+
+def compare(head: Head, pin: Pin | None, held: Held | None) -> Refusal | Result:
+    """The rows of [F5] that a head and our mirror decide: FORK and STALE as refusals, UP_TO_DATE, or NEW / UPDATED."""
+    if pin is None or held is None:
+        return Result.NEW
+    where = f"{head.origin}/head.json"
+    if head.last_seq <= pin.seq:
+        at = held.at(head.last_seq)
+        if at is None:
+            return Refusal(Result.FORK, "ends inside a line we hold", "F5", path=where, seq=head.last_seq)
+        if at != (head.c, head.t):
+            return Refusal(Result.FORK, "signed other content than we hold", "F5", path=where, seq=head.last_seq)
+    start = held.at(head.start_seq)
+    if start is None or start[0] != head.start_c:
+        return Refusal(Result.FORK, "starts elsewhere than the feed we hold", "F5", path=where, seq=head.start_seq)
+    if head.last_seq < pin.seq or head.gen < pin.gen:
+        text = f"older than what we hold (gen {head.gen} to {pin.gen}, seq {head.last_seq} to {pin.seq})"
+        return Refusal(Result.STALE, text, "F5", path=where, seq=head.last_seq)
+    return Result.UP_TO_DATE if head.last_seq == pin.seq else Result.UPDATED
+
+
+def unpack_slice(packed: bytes, entry: Slice) -> bytes | None:
+    """The raw bytes of a slice, when they are what the head signed; None when they are not [F3]. Memory is capped."""
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            raw = reader.read(entry.raw_bytes + 1)
+            while len(raw) <= entry.raw_bytes and (more := reader.read(entry.raw_bytes + 1 - len(raw))):
+                raw += more
+    except zstandard.ZstdError:
+        return None
+    if len(raw) != entry.raw_bytes or blake3(raw).hexdigest() != entry.blake3:
+        return None
+    return raw
+
+
+class State(NamedTuple):
+    """How far a walk over feed lines has come."""
+
+    seq: int
+    c: bytes
+    t: bytes
+
+
+def start_state(head: Head) -> State:
+    """The state before the first line of a feed [F2]."""
+    c = bytes.fromhex(head.start_c)
+    return State(head.start_seq, c, feed.transcript_start(head.origin, head.start_seq, c))
+
+
+class Broken(NamedTuple):
+    """Where and why lines do not follow; the caller decides between refusal and fork [F5]."""
+
+    message: str
+    line: int | None
+    seq: int | None
+
+
+def split_slice(raw: bytes, entry: Slice, origin: str, prev_c: bytes, previous: Sequence[Any]) -> list[bytes] | Broken:
+    """The lines of a slice, when header and framing are exactly what they must be [F3]."""
+    header = encode_header(origin, entry.first_seq, prev_c, previous) + b"\n"
+    if not raw.startswith(header):
+        return Broken("slice header is not what its place in the feed asks for", 1, entry.first_seq)
+    if not raw.endswith(b"\n") or len(raw) == len(header):
+        return Broken("slice does not end with a whole line", None, entry.last_seq)
+    lines = raw[len(header) : -1].split(b"\n")
+    if b"" in lines:
+        return Broken("blank line", lines.index(b"") + 2, None)
+    return lines
+
+
+def walk(lines: Sequence[bytes], state: State, redacted: Collection[int], first_line: int = 2) -> State | Broken:
+    """Recompute c and t over feed lines, from a state; Broken at the first line that does not follow [J4] [F2]."""
+    seq, c, t = state
+    for number, line in enumerate(lines, first_line):
+        found = _LINE_START.match(line)
+        if found is None:
+            skip = feed.parse_skip(line)
+            if skip is None:
+                return Broken("malformed line", number, seq + 1)
+            first, last, c = skip
+            if first != seq + 1 or last < first:
+                return Broken(f"skip of seq {first} to {last}, expected {seq + 1}", number, first)
+            t = blake3(t + b"S" + first.to_bytes(8, "big") + last.to_bytes(8, "big") + c).digest()
+            seq = last
+            continue
+        own, parts = int(found[1]), split_c(line)
+        if own != seq + 1 or parts is None or len(line) > _MAX_FOREIGN_LINE:
+            return Broken(f"malformed line or seq {own}, expected {seq + 1}", number, own)
+        if _STUB_START.match(line):
+            if own not in redacted:
+                return Broken("redaction stub that the head does not list", number, own)
+        elif blake3(c + parts[0]).digest() != parts[1]:
+            return Broken("c does not follow from the line before", number, own)
+        c, seq = parts[1], own
+        place = own.to_bytes(8, "big")
+        t = blake3(t + b"L" + place + place + c).digest()
+    return State(seq, c, t)
+
+
+def line_end(line: bytes) -> int:
+    """The last seq a verified feed line stands for."""
+    found = _LINE_START.match(line)
+    if found is not None:
+        return int(found[1])
+    skip = feed.parse_skip(line)
+    return skip[1] if skip else 0
+
+
+def same_lines(ours: Sequence[bytes], theirs: Sequence[bytes], redacted: Collection[int]) -> Broken | None:
+    """Whether lines up to our pin are those we hold, but for redactions the head lists [F5]."""
+    for number, (mine, other) in enumerate(zip(ours, theirs, strict=False), 2):
+        if mine == other:
+            continue
+        seq = line_end(other)
+        parts, held = split_c(other), split_c(mine)
+        if not (_STUB_START.match(other) and seq in redacted and parts and held and parts[1] == held[1]):
+            return Broken("differs from the line we hold", number, seq)
+    return Broken("has other lines than we hold", None, None) if len(ours) != len(theirs) else None
