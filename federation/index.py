@@ -146,7 +146,8 @@ class Index:
             self._db.executemany(
                 f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 17}) ON CONFLICT DO UPDATE SET "
                 + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[3:])
-                + ", lie = NULL, waits_on = NULL, waits_seq = NULL WHERE excluded.seq > heads.seq",
+                + ", lie = NULL, waits_on = NULL, waits_seq = NULL WHERE excluded.seq > heads.seq "
+                "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
                 rows,
             )
             self._db.executemany(
