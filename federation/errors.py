@@ -1,16 +1,16 @@
 """Errors of sharing, as one tree. What foreigners do wrong is a `Refusal` (a value); these are raised.
 
-    FederationError
-    ├── UnknownRemote         no remote of that name
-    ├── InvalidUrl            not a form this program allows, or not safe
-    ├── SourceUnavailable     a place cannot be reached, vanished, or a transfer is incomplete: later again
-    ├── RemoteRefused         the place refused us (authentication)
-    ├── RemoteReadOnly        the place can be pulled from, not pushed to
-    ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
-    ├── DecisionNeeded        a person has to decide first
-    │   └── SecretFound       a record looks as if it held a secret [F1]
-    ├── NoSuchCandidate       no candidate with that id
-    └── DamagedFeed           our own feed or a mirror is not what it must be
+FederationError
+├── UnknownRemote         no remote of that name
+├── InvalidUrl            not a form this program allows, or not safe
+├── SourceUnavailable     a place cannot be reached, vanished, or a transfer is incomplete: later again
+├── RemoteRefused         the place refused us (authentication)
+├── RemoteReadOnly        the place can be pulled from, not pushed to
+├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
+├── DecisionNeeded        a person has to decide first
+│   └── SecretFound       a record looks as if it held a secret [F1]
+├── NoSuchCandidate       no candidate with that id
+└── DamagedFeed           our own feed or a mirror is not what it must be
 """
 
 from __future__ import annotations

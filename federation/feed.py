@@ -83,9 +83,7 @@ class Built(NamedTuple):
     raw: bytes
 
 
-def build_slice(
-    origin: str, first: int, last: int, prev_c: bytes, previous: Sequence[Any], lines: bytes
-) -> Built:
+def build_slice(origin: str, first: int, last: int, prev_c: bytes, previous: Sequence[Any], lines: bytes) -> Built:
     """A slice of framed lines ("line\\n" each): a pure function of them [F3]."""
     raw = encode_header(origin, first, prev_c, previous) + b"\n" + lines
     digest = blake3(raw).hexdigest()
@@ -205,7 +203,9 @@ class _HeadDocument(msgspec.Struct):
 def parse_head(raw: bytes) -> tuple[Head, bytes, bytes]:
     """(head, signed bytes, signature) of a head.json; MalformedHead says what is wrong. Verifies no signature."""
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float)
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float
+        )
         body, signature = value["head"], base64.b64decode(value["signature"], validate=True)
         form = body["format"]
         if isinstance(form, int) and form > HEAD_FORMAT:

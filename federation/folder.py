@@ -164,6 +164,11 @@ class FeedFolder:
         return (state.c.hex(), state.t.hex()) if state.seq == seq else None
 
 
+def pack(raw: bytes) -> bytes:
+    """A slice as it is stored and moved: zstd with a checksum [F3]."""
+    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(raw)
+
+
 def _step(state: State, line: bytes) -> State:
     """The state after a verified line; nothing is checked again."""
     skip = feed.parse_skip(line)

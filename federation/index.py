@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from federation.causality import ForeignHead, Judgement
-from federation.model import OPEN_VERDICTS, Verdict
+from federation.model import OPEN_VERDICTS
 from federation.verification import State
-from journal import Position, Version
+from journal import Position, Ref, Version
 
 _LAYOUT: Final = 1
 _SCHEMA: Final = """
@@ -165,22 +165,28 @@ class Index:
     def add_marks(self, origin: str, marks: Iterable[State]) -> None:
         """Remember (c, t) at slice ends, so that an older head is compared without walking from the start."""
         with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", ((origin, *mark) for mark in marks))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", ((origin, *mark) for mark in marks)
+            )
 
     def apply_local(
         self,
         touched: Iterable[tuple[str, str]],
+        unnamed: Iterable[Ref],
         decided: Iterable[tuple[Version, str]],
         reopened: Iterable[Version],
         position: Position,
     ) -> None:
-        """Take in journal records: entities that changed are asked again, decisions are kept; with the position."""
+        """Take in journal records: what they touch is asked again, decisions are kept; with the position.
+
+        `unnamed` are the causes of decisions about entities whose id our journal cannot hold [J10].
+        """
         with self._db:
+            self._db.executemany("UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched))
+            self._db.executemany("UPDATE heads SET verdict = NULL WHERE origin = ? AND seq = ?", unnamed)
             self._db.executemany(
-                "UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched)
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", ((*version, action) for version, action in decided)
+                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
+                ((*version, action) for version, action in decided),
             )
             self._db.executemany(
                 "DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ?", (tuple(v) for v in reopened)
@@ -263,7 +269,8 @@ class Index:
         found = self._db.execute("SELECT open, settled FROM counts WHERE origin = ?", (origin,)).fetchone()
         if found is None:
             found = self._db.execute(
-                f"SELECT count(*) FILTER (WHERE {_OPEN}), count(*) FILTER (WHERE NOT {_OPEN}) FROM heads WHERE origin = ?",
+                f"SELECT count(*) FILTER (WHERE {_OPEN}), count(*) FILTER (WHERE NOT {_OPEN}) "
+                "FROM heads WHERE origin = ?",
                 (origin,),
             ).fetchone()
             with self._db:
@@ -286,7 +293,9 @@ class Index:
 
     def flagged_origins(self) -> list[str]:
         """Origins with an entry that cannot be true [K4]."""
-        return [row[0] for row in self._db.execute("SELECT DISTINCT origin FROM heads WHERE lie IS NOT NULL ORDER BY 1")]
+        return [
+            row[0] for row in self._db.execute("SELECT DISTINCT origin FROM heads WHERE lie IS NOT NULL ORDER BY 1")
+        ]
 
 
 def drop(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Mirror: verified foreign feeds, verbatim, one folder per origin.
 
-A truth [T1]: what is here was verified, and nothing unverified gets in. New slices are made durable before the head that
-speaks of them [F4]. Evidence of a fork stands in fork/ beside the feed and freezes it [F5].
+A truth [T1]: what is here was verified, and nothing unverified gets in. New slices are made durable before the head
+that speaks of them [F4]. Evidence of a fork stands in fork/ beside the feed and freezes it [F5].
 """
 
 from __future__ import annotations

@@ -31,8 +31,6 @@ class Held(Protocol):
         ...
 
 
-
-
 def read_head(raw: bytes, origin: str, start_known: Callable[[str, int], str | None]) -> Head | Refusal:
     """The head in these bytes, when it is signed by the key its origin is made from; else why not [F5].
 
@@ -76,7 +74,7 @@ def compare(head: Head, pin: Pin | None, held: Held | None) -> Refusal | Result:
     if start is None or start[0] != head.start_c:
         return Refusal(Result.FORK, "starts elsewhere than the feed we hold", "F5", path=where, seq=head.start_seq)
     if head.last_seq < pin.seq or head.gen < pin.gen:
-        text = f"older than what we hold (gen {head.gen} to {pin.gen}, seq {head.last_seq} to {pin.seq})"
+        text = f"published {head.published_at}, older than what we hold (gen {head.gen}, we hold {pin.gen})"
         return Refusal(Result.STALE, text, "F5", path=where, seq=head.last_seq)
     return Result.UP_TO_DATE if head.last_seq == pin.seq else Result.UPDATED
 

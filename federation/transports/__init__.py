@@ -1,8 +1,8 @@
 """Transports: how a named place is reached. A transport moves named files and never interprets them.
 
-The whole contract, kept by one conformance suite (tests/conformance): name the origins a place holds, bring named files
-into a staging folder, publish named files of a feed with the head last. Foreign names and files never get past it unless
-they match our own patterns; only regular files are taken, capped in size.
+The whole contract, kept by one conformance suite (tests/conformance): name the origins a place holds, bring named
+files into a staging folder, publish named files of a feed with the head last. Foreign names and files never get past it
+unless they match our own patterns; only regular files are taken, capped in size.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Transport(Protocol):
     def fetch(self, origin: str, wanted: Sequence[Wanted], into: Path) -> tuple[str, ...]:
         """Copy files of an origin's feed into an existing private folder; return the names that could be had.
 
-        A file that is missing, too large, or not a regular file is left out (the caller says `incomplete`). Nothing else
-        appears in the folder. Raises SourceUnavailable when the place fails as a whole.
+        A file that is missing, too large, or not a regular file is left out (the caller says `incomplete`). Nothing
+        else appears in the folder. Raises SourceUnavailable when the place fails as a whole.
         """
         ...
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible: `names` in order, each durable before the next, head.json last [F4].
 
-        Files already there (same name: slices are immutable) are not sent again, except head.json. Feed files there that
-        are neither in `names` nor in `keep` are removed afterwards. Raises SourceUnavailable or RemoteReadOnly; then the
-        place holds the former head and whole files only.
+        Files already there (same name: slices are immutable) are not sent again, except head.json. Feed files there
+        that are neither in `names` nor in `keep` are removed afterwards. Raises SourceUnavailable or RemoteReadOnly;
+        then the place holds the former head and whole files only.
         """
         ...

@@ -1,8 +1,8 @@
 """URLs: which remote does a text name, and is it safe to go there?
 
-Pure. What a person or a config file wrote in, a Url or an InvalidUrl out, against a list of what is allowed and before any
-library sees the text (DESIGN 5). Nothing that may be a secret gets into `display` or into an error [R2]. Looks at no disk:
-whether a place is there, and what it is, the transport finds out.
+Pure. What a person or a config file wrote in, a Url or an InvalidUrl out, against a list of what is allowed and before
+any library sees the text (DESIGN 5). Nothing that may be a secret gets into `display` or into an error [R2]. Looks at no
+disk: whether a place is there, and what it is, the transport finds out.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _SHOWN: Final = 200  # characters of a refused text that an error repeats
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _REMOTE_HELPER: Final = re.compile(r"([A-Za-z0-9+.-]*)::")  # git runs a program for ext::, fd:: and whatever else
-_DRIVE: Final = re.compile(r"/?[A-Za-z]:(?!//)")
-_PATH: Final = re.compile(r"(?:/|~|\.|\.\.)(?:/|$)")  # `/x`, `./x`, `../x`, `~/x`, and the folders themselves
+_DRIVE: Final = re.compile(r"[A-Za-z]:(?!//)|/[A-Za-z]:(?:/|$)")
+_PATH: Final = re.compile(r"/|(?:~|\.\.?)(?:/|$)")  # `/x`, `./x`, `../x`, `~/x`, and the folders themselves
 _HOST_AND_PATH: Final = re.compile(r"(?:([^/@]*)@)?[^/]*?:")  # the scp form: a colon before the first slash
 _USER: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_QUERY: Final = re.compile(r"([?#]).+", re.DOTALL)
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 _NOT_YET: Final = {
@@ -53,8 +54,8 @@ def parse(text: str) -> Url:
     """The place a URL names; InvalidUrl when its form is not allowed, not safe, or not supported by this version.
 
     Directories: `/path`, `./path`, `../path`, `~/path`, `file:///path`, and a bare name such as `bus` or `shared/bus`,
-    which is a path from the working directory, as it is for cp, git and rsync. A bare name may hold no `@`, colon, `$(` or
-    backtick: with `./` before it, it may. A folder whose name ends in `.git` is meant as a git remote, unless it is
+    which is a path from the working directory, as it is for cp, git and rsync. A bare name may hold no `@`, colon, `$(`
+    or backtick: with `./` before it, it may. A folder whose name ends in `.git` is meant as a git remote, unless it is
     given as `file://`.
     """
     _refuse_unsafe(text, text)
@@ -75,11 +76,11 @@ def without_secrets(text: str) -> str:
     """
     scheme = _SCHEME.match(text)
     rest = text[scheme.end() :] if scheme else text
-    if scheme:
-        rest = re.sub(r"([?#]).*", r"\1***", rest, flags=re.DOTALL)
     user, at, place = rest.rpartition("@")
     if at and (scheme or not _USER.fullmatch(user)):
         rest = f"***@{place}"
+    if scheme:
+        rest = _QUERY.sub(r"\1***", rest)
     return (scheme[0] if scheme else "") + rest
 
 

@@ -1,0 +1,248 @@
+"""Inbox: candidates as people and agents meet them, and the decisions they take.
+
+A decision is a local record, nothing else: an accept is one record with cause, root and context, a reject names the
+version it covers (K1, K2, K5). Nothing foreign changes anything by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from federation.causality import join
+from federation.errors import DecisionNeeded, NoSuchCandidate
+from federation.holdings import Holdings
+from federation.index import Row
+from federation.model import OPEN_CAP, OPEN_VERDICTS, Candidate, DecisionReport, Left, Verdict, candidate_id
+from journal import (
+    JOURNAL_TYPE,
+    Draft,
+    InvalidInput,
+    LocalHead,
+    Ref,
+    Written,
+    check_item_id,
+    check_item_type,
+    check_payload,
+)
+
+
+class Filter(NamedTuple):
+    """Which candidates are meant; None is any."""
+
+    origin: str | None = None
+    item_type: str | None = None
+    verdict: str | None = None
+    settled_too: bool = False
+
+
+class Difference(NamedTuple):
+    """A candidate beside what is here: payloads as values, None where there is none."""
+
+    candidate: Candidate
+    local: object
+    foreign: object
+    local_head: LocalHead | None
+
+
+class Inbox:
+    """The candidates of one store."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+
+    # --- looking ---
+
+    def candidates(self, wanted: Filter, *, payloads: bool = False) -> Iterator[Candidate]:
+        """Candidates by origin and seq, open ones first come; lazily, so that long lists can be streamed."""
+        opened: Counter[str] = Counter()
+        rows = self._holdings.index.rows(
+            origin=wanted.origin,
+            item_type=wanted.item_type,
+            verdict=wanted.verdict,
+            settled_too=wanted.settled_too,
+        )
+        for row in list(rows):
+            braked = self._is_braked(row)
+            if row.verdict in OPEN_VERDICTS and not braked:
+                opened[row.origin] += 1
+            held = row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
+            yield self._candidate(row, held, payloads)
+
+    def _is_braked(self, row: Row) -> bool:
+        brake = self._holdings.mirror.brake(row.origin)
+        return brake is not None and not brake.pending and row.seq > brake.after_seq
+
+    def held(self, wanted: Filter) -> int:
+        """How many open candidates are beyond the cap or left to a person by the brake."""
+        origins = [wanted.origin] if wanted.origin else self._holdings.mirror.origins()
+        return sum(self._holdings.counts(origin).held for origin in origins)
+
+    def _candidate(self, row: Row, held: bool, payloads: bool) -> Candidate:
+        return Candidate(
+            _id(row),
+            row.origin,
+            self._holdings.name(row.origin),
+            row.item_type,
+            row.item_id,
+            row.seq,
+            row.entity_rev,
+            row.action,
+            Verdict(row.verdict or Verdict.UNREADABLE),
+            row.label,
+            row.summary,
+            row.digest,
+            row.foreign_head().version,
+            held,
+            self._holdings.payload(row) if payloads else None,
+        )
+
+    def find(self, wanted: str) -> Row:
+        """The row of a candidate id or a unique beginning of one; NoSuchCandidate otherwise."""
+        text = wanted.removeprefix("cnd_")
+        found = [row for row in self._holdings.index.rows(settled_too=True) if text and _id(row)[4:].startswith(text)]
+        if len(found) != 1:
+            raise NoSuchCandidate(f"{'no' if not found else 'more than one'} candidate {wanted[:40]!r}")
+        return found[0]
+
+    def diff(self, wanted: str) -> Difference:
+        """A candidate beside the local entity."""
+        row = self.find(wanted)
+        local = self._holdings.store.head(row.item_type, row.item_id)
+        payload = None if local is None or local.deleted else self._holdings.store.payload_bytes(local)
+        return Difference(
+            self._candidate(row, self._is_braked(row), payloads=False),
+            None if payload is None else check_payload(payload),
+            self._holdings.payload(row),
+            local,
+        )
+
+    # --- deciding ---
+
+    def accept(self, wanted: Sequence[str], *, theirs: bool, agent: str) -> DecisionReport:
+        """Accept named candidates as one batch, all or none.
+
+        NoSuchCandidate, DecisionNeeded (a conflict without `theirs`, an unreadable one) and InvalidInput (its id or
+        payload breaks our limits [J10]) write nothing.
+        """
+        with self._deciding():
+            rows = _distinct(self.find(text) for text in wanted)
+            for row in rows:
+                reason = self._refusal(row, theirs)
+                if reason is not None:
+                    name = f"{_id(row)} ({row.item_type}/{row.item_id})"
+                    raise DecisionNeeded(f"{name}: {reason}", seq=row.seq, rule="K3")
+            settled = [Left(_id(row), Verdict.KNOWN, "settled before") for row in rows if row.verdict == Verdict.KNOWN]
+            return self._write([row for row in rows if row.verdict != Verdict.KNOWN], settled, agent)
+
+    def accept_all(self, wanted: Filter, *, theirs: bool, agent: str) -> DecisionReport:
+        """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason.
+
+        Of several origins that offer the same entity the first is accepted; the others are judged against it next time.
+        """
+        with self._deciding():
+            taken: dict[tuple[str, str], Row] = {}
+            left: list[Left] = []
+            for candidate in self.candidates(wanted):
+                if candidate.held or candidate.verdict not in OPEN_VERDICTS:
+                    continue
+                row = self._row_of(candidate)
+                reason = self._refusal(row, theirs) or self._limit_broken(row)
+                if reason is not None:
+                    left.append(Left(candidate.id, candidate.verdict, reason))
+                else:
+                    taken.setdefault((row.item_type, row.item_id.lower()), row)
+            return self._write(list(taken.values()), left, agent)
+
+    def reject(self, wanted: Sequence[str], *, reason: str | None, agent: str) -> DecisionReport:
+        """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5]."""
+        with self._deciding():
+            rows = [row for row in _distinct(self.find(text) for text in wanted) if row.verdict != Verdict.KNOWN]
+            return self._commit([self._reject(row, reason) for row in rows], (), agent)
+
+    def _reject(self, row: Row, reason: str | None) -> Draft:
+        """The decision; about an entity whose type or id our journal cannot hold it names the record alone [J10]."""
+        try:
+            entity: tuple[str, str | None] = (check_item_type(row.item_type), check_item_id(row.item_id))
+        except InvalidInput:
+            entity = (JOURNAL_TYPE, None)
+        cause, root = str(Ref(row.origin, row.seq)), str(row.foreign_head().version)
+        return Draft("reject", *entity, summary=reason, cause=cause, root=root)
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Decide on what is there now: under the lock, with everything judged."""
+        self._holdings.store.refuse_when_copied()
+        with self._holdings.lock():
+            self._holdings.refresh()
+            yield
+
+    def _row_of(self, candidate: Candidate) -> Row:
+        row = self._holdings.index.row(candidate.origin, candidate.item_type, candidate.item_id)
+        if row is None:
+            raise NoSuchCandidate(f"no candidate {candidate.id}")
+        return row
+
+    def _refusal(self, row: Row, theirs: bool) -> str | None:
+        """Why a candidate cannot be accepted as asked, or None."""
+        if row.verdict == Verdict.CONFLICT and not theirs:
+            return "conflict: neither side has seen the other"
+        if row.verdict == Verdict.UNREADABLE:
+            return f"unreadable: {row.label}"
+        return None
+
+    def _limit_broken(self, row: Row) -> str | None:
+        """Which of our limits a candidate breaks [J10], or None."""
+        try:
+            check_item_type(row.item_type)
+            check_item_id(row.item_id)
+            other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
+            data = self._holdings.payload_bytes(row)
+            if data is not None:
+                check_payload(data)
+        except InvalidInput as error:
+            return error.message
+        return None if other is None else f"item id differs from {other!r} only in case"
+
+    def _write(self, rows: Sequence[Row], left: Iterable[Left], agent: str) -> DecisionReport:
+        return self._commit([self._draft(row) for row in rows], left, agent)
+
+    def _commit(self, drafts: Sequence[Draft], left: Iterable[Left], agent: str) -> DecisionReport:
+        written: tuple[Written, ...] = ()
+        problem = None
+        if drafts:
+            store = self._holdings.store
+            with store.mutate(agent=agent) as mutation:
+                for draft in drafts:
+                    mutation.add(draft)
+            written, problem = tuple(store.last_commit.written), store.last_commit.cache_problem
+            self._holdings.refresh()
+        return DecisionReport(written, tuple(left), problem)
+
+    def _draft(self, row: Row) -> Draft:
+        """One record for an accept: an unmodified copy, or over a conflict an authored version of ours [K1] [K2]."""
+        foreign = row.foreign_head()
+        local = self._holdings.store.head(row.item_type, row.item_id)
+        joined = join(foreign, local, self._holdings)
+        authored = row.verdict == Verdict.CONFLICT
+        return Draft(
+            "delete" if row.tombstone else "accept",
+            row.item_type,
+            row.item_id,
+            None if row.tombstone else self._holdings.payload_bytes(row),
+            summary=row.summary,
+            cause=str(Ref(row.origin, row.seq)),
+            root=None if authored else str(foreign.version),
+            context=joined.context,
+            claims=joined.claims,
+        )
+
+
+def _id(row: Row) -> str:
+    return candidate_id(row.origin, row.item_type, row.item_id)
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    return list(dict.fromkeys(rows))

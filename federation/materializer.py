@@ -1,0 +1,248 @@
+"""Materializer: mirrored records become foreign heads, once.
+
+Replays what a mirror holds behind the index's position, in order, in chunks; position and effect in one transaction,
+so the same (origin, seq) applied twice changes nothing [F7]. Keeps only the newest record of each entity in memory,
+flushed every 20,000 entities: memory is bounded. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from federation.folder import FeedFolder
+from federation.index import Index, Receipt, Row
+from federation.verification import line_end
+from journal import ACTIONS, EXECUTION_TYPES, MAX_SEQ, RECORD_VERSION, ActionClass, Version
+
+FLUSH_ENTITIES: Final = 20_000
+_MAX_NAME: Final = 512  # characters of a foreign item type or id that the index keeps
+_MAX_SUMMARY: Final = 1_000
+
+
+class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
+    """What of a feed line matters here; its payload stays raw and in the mirror."""
+
+    v: int
+    seq: int
+    action: str
+    item_type: str
+    item_id: str | None = None
+    entity_rev: int | None = None
+    summary: str | None = None
+    cause: str | None = None
+    root: str | None = None
+    context: msgspec.Raw | None = None
+    claims: msgspec.Raw | None = None
+    payload: msgspec.Raw | None = None
+    payload_ref: msgspec.Raw | None = None
+    redacted: bool = False
+    c: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_FeedRecord).decode
+_decode_vector: Final = msgspec.json.Decoder(dict[str, int]).decode
+_SKIP_START: Final = b'{"v":2,"skip":'
+Key = tuple[str, str]
+
+
+def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[str, int], bool]) -> int:
+    """Bring the index up to a mirror and return how many record lines were taken.
+
+    Raises DamagedFeed when the mirror cannot be read; what was flushed before stays, with its position.
+    """
+    head = feed.head()
+    position, _ = index.position(origin)
+    if head is None or position >= head.last_seq:
+        return 0
+    position = max(position, head.start_seq)
+    batch = _Batch(origin, is_self, dict(index.notes(origin)))
+    taken = 0
+    for slice_first, raw, lines in _slices(feed, position):
+        plain = _is_utf8(raw)
+        for line, offset in lines:
+            if line.startswith(_SKIP_START):
+                continue
+            taken += 1
+            batch.add(line, slice_first, offset, plain)
+        position = _end_of(feed, slice_first)
+        if len(batch.newest) >= FLUSH_ENTITIES:
+            batch.flush(index, position)
+    batch.flush(index, head.last_seq)
+    return taken
+
+
+def _slices(feed: FeedFolder, after_seq: int) -> Iterator[tuple[int, bytes, Iterator[tuple[bytes, int]]]]:
+    for file in feed.slices():
+        if file.last_seq > after_seq:
+            raw = feed.raw(file)
+            yield file.first_seq, raw, _placed(raw, after_seq if file.first_seq <= after_seq else 0)
+
+
+def _placed(raw: bytes, after_seq: int) -> Iterator[tuple[bytes, int]]:
+    at = raw.index(b"\n") + 1
+    for line in raw[at:-1].split(b"\n"):
+        if not after_seq or line_end(line) > after_seq:
+            yield line, at
+        at += len(line) + 1
+
+
+def _end_of(feed: FeedFolder, slice_first: int) -> int:
+    return next(file.last_seq for file in feed.slices() if file.first_seq == slice_first)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    """One check per slice: msgspec leaves raw payloads unchecked."""
+    if raw.isascii():
+        return True
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _Batch:
+    """The newest record of each entity since the last flush."""
+
+    def __init__(self, origin: str, is_self: Callable[[str, int], bool], notes: dict[str, Any]) -> None:
+        self.newest: dict[Key, tuple[_FeedRecord, int, int, int]] = {}
+        self._odd: dict[Key, Row] = {}
+        self._receipts: list[Receipt] = []
+        self._origin = origin
+        self._is_self = is_self
+        self._notes = notes
+
+    def add(self, line: bytes, slice_first: int, offset: int, plain: bool) -> None:
+        try:
+            record = _decode(line)
+            if not plain:
+                line.decode("utf-8")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._add_odd(line, slice_first, offset)
+            return
+        item_type, item_id = record.item_type, record.item_id
+        kind = ACTIONS.get(record.action)
+        if record.root is not None or record.cause is not None:
+            self._add_receipt(record, kind)
+        if item_id is None or item_type in EXECUTION_TYPES:
+            return
+        if kind is ActionClass.STATE or kind is ActionClass.TOMBSTONE or kind is None or record.v != RECORD_VERSION:
+            key = (item_type[:_MAX_NAME], item_id[:_MAX_NAME])
+            self.newest[key] = (record, slice_first, offset, len(line))
+            self._odd.pop(key, None)
+
+    def _add_odd(self, line: bytes, slice_first: int, offset: int) -> None:
+        """A line no reader of ours can decode: shown as unreadable where it names an entity, counted otherwise."""
+        key = _entity_named(line)
+        if key is None:
+            self._notes["unreadable_lines"] = self._notes.get("unreadable_lines", 0) + 1
+            return
+        self.newest.pop(key, None)
+        seq = line_end(line)
+        digest = line[-66:-2].decode("ascii", "replace")
+        place = (slice_first, offset, len(line))
+        self._odd[key] = Row(
+            self._origin, *key, seq, None, "?", digest, None, None, None, 0, "cannot be decoded", None, *place
+        )
+
+    def _add_receipt(self, record: _FeedRecord, kind: ActionClass | None) -> None:
+        action = "reject" if record.action == "reject" else "accept"
+        if kind not in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.action != "reject":
+            return
+        try:
+            version = Version.parse(record.root or record.cause or "")
+        except ValueError:
+            return
+        if self._is_self(version.origin, version.seq):
+            self._receipts.append(Receipt(version.seq, action))
+
+    def flush(self, index: Index, position: int) -> None:
+        rows = [_row(self._origin, key, *found) for key, found in self.newest.items()]
+        index.flush(
+            self._origin, rows + list(self._odd.values()), (position, ""), receipts=self._receipts, notes=self._notes
+        )
+        self.newest.clear()
+        self._odd.clear()
+        self._receipts.clear()
+
+
+def _row(origin: str, key: Key, record: _FeedRecord, slice_first: int, offset: int, length: int) -> Row:
+    context, claims = _vector(record.context), _vector(record.claims)
+    kind = ACTIONS.get(record.action)
+    unreadable = _why_unreadable(record, kind, context, claims)
+    return Row(
+        origin,
+        *key,
+        record.seq,
+        record.entity_rev,
+        record.action[:64],
+        record.c,
+        record.root if unreadable is None else None,
+        None if unreadable is not None else context,
+        None if unreadable is not None else claims,
+        int(kind is ActionClass.TOMBSTONE),
+        unreadable,
+        record.summary[:_MAX_SUMMARY] if record.summary else None,
+        slice_first,
+        offset,
+        length,
+    )
+
+
+def _why_unreadable(
+    record: _FeedRecord, kind: ActionClass | None, context: str | None, claims: str | None
+) -> str | None:
+    """Why a decoded record cannot be shown or accepted [K3], or None."""
+    if record.v != RECORD_VERSION:
+        return f"record format v{record.v}"
+    if record.redacted:
+        return "redacted"
+    if kind is None:
+        return "unknown action"
+    if len(record.item_type) > _MAX_NAME or len(record.item_id or "") > _MAX_NAME:
+        return "item type or id too long"
+    if context == "" or claims == "":
+        return "context is not a map of origins to seqs"
+    if record.root is not None and not _is_version(record.root):
+        return "root is not a version"
+    if kind is ActionClass.STATE and not (record.payload is not None and bytes(record.payload).startswith(b"{")):
+        return "payload stands elsewhere" if record.payload_ref is not None else "no payload"
+    return None
+
+
+def _vector(raw: msgspec.Raw | None) -> str | None:
+    """A context as JSON text, None when absent, "" when it is no map of origins to seqs."""
+    if raw is None:
+        return None
+    try:
+        vector = _decode_vector(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    good = len(vector) <= 4096 and all(
+        1 <= seq <= MAX_SEQ and _is_version(f"{origin}@1") for origin, seq in vector.items()
+    )
+    return json.dumps(vector, separators=(",", ":")) if good else ""
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _entity_named(line: bytes) -> Key | None:
+    try:
+        value: Any = json.loads(line.decode("utf-8", "replace"))
+        key = (value["item_type"], value["item_id"])
+        if not all(isinstance(part, str) and 0 < len(part) <= _MAX_NAME for part in key):
+            return None
+        "".join(key).encode("utf-8")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return None if key[0] in EXECUTION_TYPES else key

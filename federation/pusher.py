@@ -1,0 +1,79 @@
+"""Pusher: make our feed visible at a remote, without ever overwriting another copy of this store.
+
+Reads our own head there first: if that is not a prefix of ours, another copy has published and the remote stays as
+it is [R3]. Slices go before the head [F4]; what left the feed goes one push later.
+"""
+
+from __future__ import annotations
+
+from federation.bridge import BridgeSource
+from federation.errors import FederationError, ForeignDataRefused, RemoteReadOnly, SourceUnavailable
+from federation.holdings import Holdings
+from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Head, PushReport, Refusal
+from federation.puller import Remote
+from federation.transports import Transport, Wanted
+from federation.verification import read_head
+
+
+def push(holdings: Holdings, remote: Remote) -> PushReport:
+    """Push what was published. Faults of the place are in the report; faults of our own are raised."""
+    holdings.store.refuse_when_copied()
+    head = holdings.own.head()
+    if head is None:
+        return PushReport(remote.name, remote.url, "nothing_to_publish", None, None)
+    try:
+        place = remote.connect()
+        if isinstance(place, BridgeSource):
+            raise RemoteReadOnly("another program's store is only read", rule="DESIGN 10")
+        there = _head_there(holdings, place)
+        if there is not None and there.raw == head.raw:
+            return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
+        _refuse_other_copy(holdings, head, there)
+        keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
+        names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
+        place.publish(holdings.store.origin, holdings.own.folder, names, keep)
+    except RemoteReadOnly as error:
+        return PushReport(remote.name, remote.url, "read_only", error, None)
+    except ForeignDataRefused as error:
+        return PushReport(remote.name, remote.url, "refused", error, None)
+    except SourceUnavailable as error:
+        return PushReport(remote.name, remote.url, "unavailable", error, None)
+    except FederationError as error:
+        return PushReport(remote.name, remote.url, "failed", error, None)
+    return PushReport(remote.name, remote.url, "pushed", None, head.last_seq)
+
+
+def _head_there(holdings: Holdings, place: Transport) -> Head | None:
+    """Our own head as it stands at the remote, None where we never pushed; ForeignDataRefused when it is not ours."""
+    staging = holdings.folder / "staging" / f"{holdings.store.machine.writer}-push"
+    disk = holdings.store.disk
+    disk.remove_tree(staging)
+    disk.make_folder(staging)
+    origin = holdings.store.origin
+    try:
+        if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], staging):
+            return None
+        found = read_head(disk.read(staging / HEAD_FILE), origin, lambda *_: None)
+    finally:
+        disk.remove_tree(staging)
+    if isinstance(found, Refusal):
+        raise ForeignDataRefused(f"our head there cannot be believed: {found.message}", path=found.path, rule="R3")
+    return found
+
+
+def _refuse_other_copy(holdings: Holdings, head: Head, there: Head | None) -> None:
+    """Another copy of this store has published when its head is not a prefix of ours [R3]."""
+    if there is None:
+        return
+    known = None
+    if there.last_seq <= head.last_seq and there.gen <= head.gen:
+        mark = holdings.index.mark_before(head.origin, there.last_seq)
+        known = holdings.own.at(there.last_seq, mark)
+    if known != (there.c, there.t):
+        raise ForeignDataRefused(
+            f"holds a feed of this store that we did not publish (gen {there.gen}, seq {there.last_seq}; "
+            f"ours is gen {head.gen}, seq {head.last_seq})",
+            path=f"{head.origin}/{HEAD_FILE}",
+            seq=there.last_seq,
+            rule="R3",
+        )

@@ -1,0 +1,349 @@
+"""A directory as a remote: a bus that many stores share, or, to read only, another store or one feed.
+
+Others write here while we look, and may mean harm: below the folder that the person named, nothing is opened by path or
+through a symlink, only regular files with names of our own patterns are read, and only as many bytes as were asked
+for. All fsyncs of this transport live here. Keeps F4. No deadline: a network file system that hangs, hangs us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from federation.errors import RemoteReadOnly, SourceUnavailable
+from federation.model import FEED_FILE, HEAD_FILE
+from federation.transports import Listing, Wanted
+from journal import ORIGIN, Disk
+
+STORE_FOLDER: Final = ".eventsync"
+BRAINCLAW_FOLDER: Final = ".brainclaw"
+_FEED_FOLDER: Final = "feed"
+_TEMPORARY: Final = ".tmp-"  # before the name of a feed file: readers ignore it, the next publish removes it
+
+_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC  # the path was given to us: a symlink in it is meant
+_FOLDER: Final = _ROOT | os.O_NOFOLLOW
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOTHING: Final = -1  # where a descriptor would be: a call that got it by mistake fails
+_SHARED_MODE: Final = 0o666  # less the umask: a bus is there to be read by others
+
+# Missing, or something else than we open: a file where a folder should be, a symlink, a socket.
+_NOT_THERE: Final = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO])
+# Some network and FUSE file systems know no fsync of a folder. Like restic's local backend, we go on there.
+_NO_FSYNC: Final = frozenset([errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOTTY])
+
+
+class _Kind(enum.Enum):
+    BUS = "a bus"
+    STORE = "a store"
+    FEED = "one feed"
+
+
+class _Place(NamedTuple):
+    """What stands at the path. `folder` holds the feeds, or is the feed; _NOTHING in a store that published none."""
+
+    kind: _Kind
+    path: Path
+    folder: int
+
+
+class _Feed(NamedTuple):
+    """The open folder of one origin."""
+
+    folder: int
+    path: Path
+
+
+def is_brainclaw(path: Path) -> Path | None:
+    """The `.brainclaw` folder that a path is or contains, unless it contains a `.eventsync` too (DESIGN 10)."""
+    with _unavailable("cannot be examined", path):
+        if _is_folder(path / STORE_FOLDER):
+            return None
+        found = path if _real(path).name == BRAINCLAW_FOLDER else path / BRAINCLAW_FOLDER
+        return found if _is_folder(found) else None
+
+
+class DirectoryTransport:
+    """Feeds in a directory of this machine. The disk is our own store's: for staging and feed, never for the place."""
+
+    is_local = True
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self._path, self._disk = path, disk
+
+    # --- the contract ---
+
+    def origins(self) -> Listing:
+        """The origins whose head.json is here. One that may not be read is listed: fetch will say what is wrong."""
+        with ExitStack() as opened:
+            place = self._look(opened)
+            if place.folder == _NOTHING:
+                return Listing(())
+            with _unavailable("cannot be listed", place.path):
+                if place.kind is _Kind.FEED:
+                    has_head, ignored = _feed_seen(place.folder)
+                    return Listing((_real(self._path).name,) if has_head else (), ignored)
+                return self._feeds_seen(place.folder)
+
+    def fetch(self, origin: str, wanted: Sequence[Wanted], into: Path) -> tuple[str, ...]:
+        """Copy what can be had of the wanted files into a private folder: neither verified nor durable yet.
+
+        Raises SourceUnavailable when the place, the feed or a file cannot be read, DiskFailed when `into` cannot be
+        written; files copied before that stay.
+        """
+        with ExitStack() as opened:
+            feed = self._feed_to_read(origin, opened)
+            return tuple([item.name for item in wanted if self._take(feed, item, into)]) if feed else ()
+
+    def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
+        """Make the feed in `folder` visible, head.json last, then remove feed files that are listed no more [F4].
+
+        Makes the bus when that folder alone is missing. Raises SourceUnavailable, RemoteReadOnly, or DamagedStore when
+        our own files cannot be read. The place then holds whole files only, and the former head: or the new one, when
+        all that failed was to make that durable or to remove what is old.
+        """
+        slices = _slices_of(origin, names)
+        self.create()
+        with ExitStack() as opened:
+            feed = self._feed_to_write(origin, opened)
+            there = self._tidy(feed)
+            for name in slices:
+                # Another size: torn by a program that copies files without a rename.
+                if name not in there or there[name] != self._disk.size(folder / name):
+                    self._put(feed, name, self._disk.read(folder / name))
+            self._put(feed, HEAD_FILE, self._disk.read(folder / HEAD_FILE))
+            self._remove(feed, sorted(there.keys() - {*slices, HEAD_FILE} - keep))
+
+    def create(self) -> None:
+        """Make the folder of a bus, durably, when it alone is missing: nothing above it is ever made."""
+        _refuse_unless_bus(_kind_of_name(_real(self._path)), self._path)
+        refused = _unavailable("cannot be made", self._path)
+        with refused, contextlib.suppress(FileExistsError), ExitStack() as opened:
+            os.mkdir(self._path)
+            self._sync(self._open(self._path.parent, _ROOT, None, opened))
+
+    # --- which kind of place ---
+
+    def _look(self, opened: ExitStack) -> _Place:
+        with _unavailable("cannot be opened", self._path):
+            root = self._open(self._path, _ROOT, None, opened)
+            real = _real(self._path)
+            if real.name == STORE_FOLDER:
+                return self._look_into_store(root, self._path, opened)
+            if _status(STORE_FOLDER, root) is not None:
+                store = self._open(STORE_FOLDER, _FOLDER, root, opened)
+                return self._look_into_store(store, self._path / STORE_FOLDER, opened)
+            kind = _kind_of_name(real)
+            if kind is _Kind.BUS and _is_feed_without_origin(root):
+                raise SourceUnavailable("holds one feed, and must be named by its origin (es1...)", path=self._path)
+            return _Place(kind, self._path, root)
+
+    def _look_into_store(self, store: int, path: Path, opened: ExitStack) -> _Place:
+        try:
+            feeds = self._open(_FEED_FOLDER, _FOLDER, store, opened)
+        except FileNotFoundError:
+            return _Place(_Kind.STORE, path, _NOTHING)
+        return _Place(_Kind.STORE, path / _FEED_FOLDER, feeds)
+
+    # --- reading ---
+
+    def _feeds_seen(self, folder: int) -> Listing:
+        origins, ignored = [], 0
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not ORIGIN.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+                    ignored += 1
+                    continue
+                has_head, beside = self._feed_seen_in(folder, entry.name)
+                ignored += beside
+                if has_head:
+                    origins.append(entry.name)
+        return Listing(tuple(sorted(origins)), ignored)
+
+    def _feed_seen_in(self, folder: int, origin: str) -> tuple[bool, int]:
+        try:
+            with ExitStack() as opened:
+                return _feed_seen(self._open(origin, _FOLDER, folder, opened))
+        except OSError as error:
+            # An unreadable feed must not hide the others [F6], nor look like none: fetch will meet the same error.
+            return error.errno not in _NOT_THERE, 0
+
+    def _feed_to_read(self, origin: str, opened: ExitStack) -> _Feed | None:
+        place = self._look(opened)
+        if place.folder == _NOTHING or not ORIGIN.fullmatch(origin):
+            return None
+        if place.kind is _Kind.FEED:
+            return _Feed(place.folder, place.path) if origin == _real(self._path).name else None
+        path = place.path / origin
+        with _unavailable("cannot be opened", path):
+            folder = self._open_if_there(origin, _FOLDER, place.folder, opened)
+        return None if folder is None else _Feed(folder, path)
+
+    def _take(self, feed: _Feed, item: Wanted, into: Path) -> bool:
+        with _unavailable("cannot be read", feed.path / item.name):
+            data = self._read_capped(feed, item) if FEED_FILE.fullmatch(item.name) else None
+        if data is not None:
+            self._disk.replace(into / item.name, data)
+        return data is not None
+
+    def _read_capped(self, feed: _Feed, item: Wanted) -> bytes | None:
+        """The bytes of a regular file; it is looked at before it is opened, since opening a device can do things."""
+        seen = _status(item.name, feed.folder)
+        if seen is None or not stat.S_ISREG(seen.st_mode) or seen.st_size > item.max_bytes:
+            return None
+        with ExitStack() as opened:
+            descriptor = self._open_if_there(item.name, _READ, feed.folder, opened)
+            if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None  # replaced since we looked
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(item.max_bytes + 1)
+        return data if len(data) <= item.max_bytes else None
+
+    def _open_if_there(self, name: str, flags: int, within: int, opened: ExitStack) -> int | None:
+        try:
+            return self._open(name, flags, within, opened)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise
+
+    # --- writing ---
+
+    def _feed_to_write(self, origin: str, opened: ExitStack) -> _Feed:
+        kind, path, bus = self._look(opened)
+        _refuse_unless_bus(kind, self._path)
+        with _unavailable("cannot be made or opened", path / origin):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(origin, dir_fd=bus)
+            folder = self._open(origin, _FOLDER, bus, opened)
+            self._sync(bus)  # the feed's name: a head in a folder that is lost is lost too
+        return _Feed(folder, path / origin)
+
+    def _tidy(self, feed: _Feed) -> dict[str, int]:
+        """Sizes of the feed files that are there, after what an interrupted publish left is gone."""
+        there = {}
+        with _unavailable("cannot be tidied", feed.path), os.scandir(feed.folder) as entries:
+            for entry in [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]:
+                if FEED_FILE.fullmatch(entry.name):
+                    status = entry.stat(follow_symlinks=False)
+                    there[entry.name] = status.st_size if stat.S_ISREG(status.st_mode) else -1
+                elif entry.name.startswith(_TEMPORARY) and FEED_FILE.fullmatch(entry.name.removeprefix(_TEMPORARY)):
+                    self._unlink(entry.name, feed.folder)
+        return there
+
+    def _put(self, feed: _Feed, name: str, data: bytes) -> None:
+        """Make one file visible, whole and durable: temp file, fsync, rename, fsync of the folder [F4]."""
+        temporary = _TEMPORARY + name
+        with _unavailable("cannot be written", feed.path / name):
+            try:
+                with ExitStack() as opened:
+                    descriptor = self._open(temporary, _CREATE, feed.folder, opened)
+                    self._write(descriptor, data)
+                    self._sync(descriptor)  # content before name: a rename must never show a torn file
+                self._rename(temporary, name, feed.folder)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._unlink(temporary, feed.folder)
+                raise
+            self._sync(feed.folder)  # a slice must not be lost when the head that lists it is not
+
+    def _remove(self, feed: _Feed, names: Sequence[str]) -> None:
+        with _unavailable("is published, but what it lists no more cannot be removed", feed.path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    self._unlink(name, feed.folder)
+            if names:
+                self._sync(feed.folder)  # what was redacted must not come back [F9]
+
+    # --- the system calls, each where a test can make it fail ---
+
+    def _open(self, name: str | Path, flags: int, within: int | None, opened: ExitStack) -> int:
+        descriptor = os.open(name, flags, _SHARED_MODE, dir_fd=within)
+        opened.callback(os.close, descriptor)
+        return descriptor
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+
+    def _fsync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def _rename(self, old: str, new: str, folder: int) -> None:
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _unlink(self, name: str, folder: int) -> None:
+        os.unlink(name, dir_fd=folder)
+
+    def _sync(self, descriptor: int) -> None:
+        try:
+            self._fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_FSYNC:
+                raise
+
+
+def _kind_of_name(real: Path) -> _Kind:
+    """What a place is by its path alone: what lies inside a store is never a bus."""
+    if ORIGIN.fullmatch(real.name):
+        return _Kind.FEED
+    return _Kind.STORE if {STORE_FOLDER, BRAINCLAW_FOLDER} & set(real.parts) else _Kind.BUS
+
+
+def _refuse_unless_bus(kind: _Kind, path: Path) -> None:
+    if kind is not _Kind.BUS:
+        raise RemoteReadOnly(f"is {kind.value} and no bus: it can be pulled from only", path=path)
+
+
+def _is_feed_without_origin(root: int) -> bool:
+    """A transport never looks into head.json: a feed whose folder a person renamed has no origin."""
+    return _status(HEAD_FILE, root) is not None and not any(map(ORIGIN.fullmatch, os.listdir(root)))
+
+
+def _feed_seen(feed: int) -> tuple[bool, int]:
+    """Whether a head is there, and how many things beside it that belong to no feed."""
+    has_head, ignored = False, 0
+    with os.scandir(feed) as entries:
+        for entry in entries:
+            if not FEED_FILE.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                ignored += 1
+            elif entry.name == HEAD_FILE:
+                has_head = True
+    return has_head, ignored
+
+
+def _slices_of(origin: str, names: Sequence[str]) -> list[str]:
+    if not ORIGIN.fullmatch(origin) or HEAD_FILE not in names or not all(map(FEED_FILE.fullmatch, names)):
+        raise ValueError(f"no feed to publish: {origin!r}, {names!r}")
+    return [name for name in names if name != HEAD_FILE]
+
+
+def _status(name: str | Path, within: int | None) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=within, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_folder(path: Path) -> bool:
+    found = _status(path, None)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+@contextlib.contextmanager
+def _unavailable(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceUnavailable(f"{what}: {error.strerror}", path=path) from error
