@@ -1,0 +1,306 @@
+"""App: the use cases of one store. Composes the rooms below and is the only place that passes clock, folder and
+environment down to them.
+
+Each function does one thing a person asks for and returns what there is to tell; nothing is printed here. The journal
+is loaded when a store is opened, so that `--help` and `--version` do not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventsync.editor import edited
+from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument, UnknownOrigin
+from eventsync.text import clean
+
+if TYPE_CHECKING:
+    from journal import Committed, LocalHead, Previous, Record, Store
+
+MAX_INPUT_BYTES: Final = 4 * 1024 * 1024  # of a --file: far above any payload, far below what hurts
+MAX_NAME_CHARS: Final = 100
+_SUMMARY_KEYS: Final = ("title", "text", "name", "summary")
+_SUMMARY_CHARS: Final = 120
+
+Payload = Mapping[str, Any]
+Change = Callable[[dict[str, Any]], Payload]
+
+
+class Surroundings(NamedTuple):
+    """What the process was given: where to look for the store, who acts, how long to wait, which editor."""
+
+    folder: Path = Path()
+    store: str | None = None
+    agent: str = "cli"
+    lock_timeout: str | None = None  # seconds, as somebody wrote them
+    editor: str | None = None
+
+    @classmethod
+    def of_process(cls, environment: Mapping[str, str] = os.environ) -> Surroundings:
+        """As the environment says; the folder is the working directory."""
+        return cls(
+            store=environment.get("EVENTSYNC_STORE") or None,
+            agent=environment.get("EVENTSYNC_AGENT") or "cli",
+            lock_timeout=environment.get("EVENTSYNC_LOCK_TIMEOUT") or None,
+            editor=environment.get("VISUAL") or environment.get("EDITOR") or None,
+        )
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    raise InvalidArgument(f"EVENTSYNC_LOCK_TIMEOUT is {text!r}, not a number of seconds")
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+class StoreFacts(NamedTuple):
+    """Who a store is, and whether it stands where it stood."""
+
+    origin: str
+    name: str
+    public_key: str
+    created_at: str
+    path: Path
+    private_key_here: bool
+    moved: Sequence[str]
+    previous: Sequence[Previous]
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild made again."""
+
+    last_seq: int
+    entities: int
+
+
+@contextlib.contextmanager
+def opened(around: Surroundings) -> Iterator[Store]:
+    """The store meant by --store, by EVENTSYNC_STORE, or by the nearest folder above; NotAStore when there is none."""
+    from journal import Store, find_store
+
+    path = find_store(around.folder) if around.store is None else Path(around.store)
+    timeout = around.lock_timeout
+    store = Store.open(path) if timeout is None else Store.open(path, lock_timeout=_seconds(timeout))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def init(around: Surroundings, folder: Path | None, *, name: str | None, track: bool) -> StoreFacts:
+    """Make a store in a folder, which is made too if need be; StoreExists when there is one."""
+    from journal import Store
+
+    parent = (folder or Path(around.store or around.folder)).absolute()
+    parent = parent.parent if parent.name == ".eventsync" else parent
+    if name is not None and not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_CHARS):
+        raise InvalidArgument(f"a name has 1 to {MAX_NAME_CHARS} printable characters")
+    label = clean(parent.name)[:MAX_NAME_CHARS] if name is None else name
+    return facts_of(Store.init(parent, name=label or None, track=track))
+
+
+def facts_of(store: Store) -> StoreFacts:
+    """Who this store is."""
+    from journal import DamagedStore
+
+    try:
+        here = bool(store.private_key())
+    except DamagedStore:
+        here = False
+    return StoreFacts(
+        origin=store.origin,
+        name=store.name,
+        public_key=store.file.public_key,
+        created_at=store.file.created_at,
+        path=store.folder,
+        private_key_here=here,
+        moved=store.moved(),
+        previous=store.previous,
+    )
+
+
+def keep_identity(store: Store) -> Sequence[str]:
+    """Take this place for the store's own from now on, and return which facts differed [I2]."""
+    with store.lock():
+        moved = store.moved()
+        store.keep_identity()
+    return moved
+
+
+def rebuild(store: Store) -> Rebuilt:
+    """Make index and projections again from the log."""
+    store.rebuild()
+    return Rebuilt(store.position().seq, len(store.list()))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class Shown(NamedTuple):
+    """An entity as one record left it; payload is None for a tombstone and for a redacted record."""
+
+    item_type: str
+    item_id: str
+    entity_rev: int
+    seq: int
+    context: Mapping[str, int]
+    root: str | None
+    payload: Payload | None
+    redacted: bool = False
+
+
+class LogQuery(NamedTuple):
+    """Which records of the log are asked for; `limit` keeps the newest."""
+
+    since: int = 0
+    entity: tuple[str, str] | None = None
+    origin: str | None = None
+    limit: int | None = None
+
+
+def show(store: Store, item_type: str, item_id: str, rev: int | None) -> Shown:
+    """A live entity, or any one rev of it; NoSuchEntity otherwise."""
+    if rev is not None:
+        record, origin = store.get_rev(item_type, item_id, rev)
+        data = record.payload_bytes
+        payload = None if data is None else json.loads(data)
+        context = {origin: record.seq} if record.context is None else record.context
+        return Shown(item_type, item_id, rev, record.seq, context, record.root, payload, record.redacted)
+    head, payload = store.get(item_type, item_id)
+    return Shown(item_type, item_id, head.entity_rev, head.seq, head.context, _root(head), payload)
+
+
+def _root(head: LocalHead) -> str | None:
+    """The authored version this head is a copy of; None when it was authored here [K1]."""
+    authored = (head.version.seq, head.version.digest) == (head.seq, head.c[:12])
+    return None if authored else str(head.version)
+
+
+def records(store: Store, query: LogQuery) -> tuple[Iterator[Record], int]:
+    """The records asked for, oldest first, and how many older ones the limit leaves out (0 without a limit)."""
+    found = _records_of(store, query)
+    if query.limit is None:
+        return found, 0
+    count, newest = 0, deque[Any](maxlen=query.limit)
+    for record in found:
+        count += 1
+        newest.append(record)
+    return iter(newest), count - len(newest)
+
+
+def _records_of(store: Store, query: LogQuery) -> Iterator[Record]:
+    """Records of this store's own origins; other origins come from their mirrors (a later step joins here)."""
+    own = {store.origin, *(previous.origin for previous in store.previous)}
+    if query.origin is not None and query.origin not in own:
+        raise UnknownOrigin(f"no records of the origin {query.origin!r} here")
+    return (
+        entry.record
+        for gap in store.gaps(store.position_at(query.since))
+        if query.origin in (None, gap.origin)
+        for entry in gap.entries
+        if not entry.void and entry.record.seq > query.since
+        if query.entity in (None, (entry.record.item_type, entry.record.item_id))
+    )
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+class Content(NamedTuple):
+    """What put writes; no summary: the first line of the payload's title; private None: as it was [F1]."""
+
+    payload: Payload
+    summary: str | None = None
+    private: bool | None = None
+
+
+def put(store: Store, around: Surroundings, item_type: str, item_id: str, content: Content) -> Committed:
+    """Write an entity whole, durable on return."""
+    with store.mutate(agent=around.agent) as mutation:
+        summary = summary_of(content.payload) if content.summary is None else content.summary
+        mutation.put(item_type, item_id, content.payload, summary=summary, private=content.private)
+    return store.last_commit
+
+
+def remove(store: Store, around: Surroundings, item_type: str, item_id: str) -> Committed:
+    """Write a tombstone; NoSuchEntity when there is nothing to delete."""
+    with store.mutate(agent=around.agent) as mutation:
+        mutation.delete(item_type, item_id)
+    return store.last_commit
+
+
+def edit(store: Store, around: Surroundings, item_type: str, item_id: str, change: Change) -> Committed:
+    """Change an entity's payload under the lock; nothing is written when it comes out as it was."""
+    with store.mutate(agent=around.agent) as mutation:
+        _, payload = store.get(item_type, item_id)
+        before = json.dumps(payload, sort_keys=True)  # compared as text: True == 1 as Python values
+        after = change(payload)
+        if json.dumps(after, sort_keys=True) != before:
+            mutation.put(item_type, item_id, after, summary=summary_of(after))
+    return store.last_commit
+
+
+def edit_by_hand(store: Store, around: Surroundings, item_type: str, item_id: str) -> Committed:
+    """Let a person change the payload in an editor, not under the lock; ChangedMeanwhile when another was faster."""
+    before = store.get(item_type, item_id)
+    store.refuse_when_copied()  # rather now than after an hour in the editor
+
+    with edited(around.editor, before.payload, f"{item_type}-{item_id}") as after:
+
+        def take(_: Payload) -> Payload:
+            head = store.head(item_type, item_id)
+            if head is None or head.seq != before.head.seq:
+                raise ChangedMeanwhile(f"somebody else changed {item_type}/{item_id} while it was edited")
+            return after
+
+        return edit(store, around, item_type, item_id, take)
+
+
+def summary_of(payload: Payload) -> str | None:
+    """The first line of title, text, name or summary, whichever is there first; at most 120 characters."""
+    for key in _SUMMARY_KEYS:
+        value = payload.get(key)
+        line = value.strip().split("\n", 1)[0].strip() if isinstance(value, str) else ""
+        if line:
+            return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1] + "…"
+    return None
+
+
+def read_payload(file: str) -> Payload:
+    """The JSON object in a file, or on standard input for `-`; InvalidInput as strict as the journal is [J10]."""
+    from journal import InvalidInput, check_payload
+
+    try:
+        payload: Payload = check_payload(_read_input(file))
+    except InvalidInput as error:
+        error.path = "standard input" if file == "-" else file
+        raise
+    return payload
+
+
+def _read_input(file: str) -> bytes:
+    name = "standard input" if file == "-" else file
+    try:
+        if file != "-":
+            with Path(file).open("rb") as source:
+                data = source.read(MAX_INPUT_BYTES + 1)
+        elif sys.stdin is None:
+            raise InputUnreadable("is closed", path=name)
+        else:
+            data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        raise InputUnreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}", path=name) from None
+    if len(data) > MAX_INPUT_BYTES:
+        raise InputUnreadable(f"has more than {MAX_INPUT_BYTES} bytes", path=name)
+    return data

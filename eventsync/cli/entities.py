@@ -1,0 +1,190 @@
+"""Commands on entities: put, edit, rm, show, ls, log."""
+
+from __future__ import annotations
+
+import click
+
+from eventsync import app, report
+from eventsync.cli.commands import Command, opened_store, pass_console, print_written
+from eventsync.cli.console import Console
+from eventsync.cli.settings import Setting, apply_settings, parse_setting
+
+_SINCE = click.IntRange(min=0)
+_COUNT = click.IntRange(min=1)
+
+
+def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Setting, ...]:
+    return tuple(map(parse_setting, values))
+
+
+def _entity(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    item_type, slash, item_id = value.partition("/")
+    if not (item_type and slash and item_id):
+        raise click.BadParameter(f"{value!r} is not TYPE/ID")
+    return item_type, item_id
+
+
+_type = click.argument("item_type", metavar="TYPE")
+_id = click.argument("item_id", metavar="ID")
+_set = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_settings,
+    help="Set one key; a.b reaches into objects; the value is JSON if it reads as JSON, else text.",
+)
+
+
+@click.command(
+    "put",
+    cls=Command,
+    example="""
+    eventsync put plan pln_1 --set title='Ship it' --set steps='["build", "test"]'
+    eventsync put decision dec_7 --file decision.json --private
+    """,
+)
+@_type
+@_id
+@click.option("--file", metavar="PATH", help="Read the whole payload, a JSON object, from a file; - is standard input.")
+@_set
+@click.option("--summary", help="One line for lists; without it the first line of title, text, name or summary.")
+@click.option(
+    "--private/--public", default=None, help="Keep the entity from others, or not; without either it stays as it is."
+)
+@pass_console
+def put(
+    console: Console,
+    item_type: str,
+    item_id: str,
+    file: str | None,
+    settings: tuple[Setting, ...],
+    summary: str | None,
+    private: bool | None,
+) -> None:
+    """Write an entity whole: create it, or replace what it says.
+
+    TYPE is a word such as plan, decision, trap, constraint, handoff or note; ID is its name among those of that type.
+    """
+    if (file is None) == (not settings):
+        raise click.UsageError("give the payload by --file or by --set, one of them")
+    payload = apply_settings({}, settings) if file is None else app.read_payload(file)
+    with opened_store(console) as store:
+        written = app.put(store, console.around, item_type, item_id, app.Content(payload, summary, private))
+        print_written(console, written, "")
+
+
+@click.command(
+    "edit",
+    cls=Command,
+    example="""
+    eventsync edit plan pln_1 --set done=true --set owner.name=ada
+    EDITOR=nano eventsync edit plan pln_1
+    """,
+)
+@_type
+@_id
+@_set
+@pass_console
+def edit(console: Console, item_type: str, item_id: str, settings: tuple[Setting, ...]) -> None:
+    """Change keys of an entity, or all of it in your editor.
+
+    Without --set the payload is opened in VISUAL or EDITOR. What comes back unchanged is not written.
+    """
+    with opened_store(console) as store:
+        if settings:
+            written = app.edit(
+                store, console.around, item_type, item_id, lambda payload: apply_settings(payload, settings)
+            )
+        else:
+            written = app.edit_by_hand(store, console.around, item_type, item_id)
+        print_written(console, written, f"{report.key_of(item_type, item_id)} is as it was, nothing was written")
+
+
+@click.command("rm", cls=Command, example="eventsync rm plan pln_1")
+@_type
+@_id
+@pass_console
+def rm(console: Console, item_type: str, item_id: str) -> None:
+    """Delete an entity. Its history stays: `log` and `show --rev` still have it."""
+    with opened_store(console) as store:
+        print_written(console, app.remove(store, console.around, item_type, item_id), "")
+
+
+@click.command(
+    "show",
+    cls=Command,
+    example="""
+    eventsync show plan pln_1
+    eventsync show plan pln_1 --rev 2 --json
+    """,
+)
+@_type
+@_id
+@click.option("--rev", type=_COUNT, metavar="N", help="As it was at this rev.")
+@pass_console
+def show(console: Console, item_type: str, item_id: str, rev: int | None) -> None:
+    """Show an entity as it is, or as it was."""
+    with opened_store(console) as store:
+        shown = app.show(store, item_type, item_id, rev)
+        if console.json:
+            console.document(report.shown_document(shown))
+        else:
+            console.answer(report.shown_lines(shown))
+
+
+@click.command(
+    "ls",
+    cls=Command,
+    example="""
+    eventsync ls
+    eventsync ls plan --limit 20
+    eventsync ls --deleted --json
+    """,
+)
+@click.argument("item_type", metavar="[TYPE]", required=False)
+@click.option("--deleted", is_flag=True, help="Also those that were deleted.")
+@click.option("--limit", type=_COUNT, metavar="N", help="At most so many; without it 100 on a terminal, else all.")
+@pass_console
+def ls(console: Console, item_type: str | None, deleted: bool, limit: int | None) -> None:
+    """List entities by type and id."""
+    with opened_store(console) as store:
+        heads = store.list(item_type, deleted=deleted)
+        most = limit or console.rows or len(heads)
+        if console.json:
+            console.stream("entities", map(report.entity_row, heads[:most]), stale=store.stale is not None)
+            return
+        if not heads:
+            console.note("no entities")
+            return
+        console.answer_table(report.entity_lines(heads[:most], console.columns))
+        if len(heads) > most:
+            console.answer([report.rest_line(len(heads) - most, "more")])
+
+
+@click.command(
+    "log",
+    cls=Command,
+    example="""
+    eventsync log --limit 20
+    eventsync log --entity plan/pln_1
+    eventsync log --since 120 --json
+    """,
+)
+@click.option("--entity", metavar="TYPE/ID", callback=_entity, help="Only records of this entity.")
+@click.option("--origin", metavar="ORIGIN", help="Only records this origin wrote.")
+@click.option("--since", type=_SINCE, default=0, metavar="SEQ", help="Only records after this one.")
+@click.option("--limit", type=_COUNT, metavar="N", help="The newest N; without it 100 on a terminal, else all.")
+@pass_console
+def log(console: Console, entity: tuple[str, str] | None, origin: str | None, since: int, limit: int | None) -> None:
+    """Show the records of the journal, the newest last."""
+    with opened_store(console) as store:
+        records, older = app.records(store, app.LogQuery(since, entity, origin, limit or console.rows))
+        if console.json:
+            console.stream("records", map(report.record_row, records))
+            return
+        if older:
+            console.answer([report.rest_line(older, "older")])
+        console.answer(map(report.record_line, records))

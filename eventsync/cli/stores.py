@@ -1,0 +1,73 @@
+"""Commands on the store as a whole: init, verify, rebuild."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from eventsync import app, exits, report
+from eventsync.cli.commands import Command, opened_store, pass_console
+from eventsync.cli.console import Console
+
+
+@click.command(
+    "init",
+    cls=Command,
+    example="""
+    eventsync init
+    eventsync init notes --name laptop-notes
+    """,
+)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--name", help="A label for people; without it the name of the folder.")
+@click.option("--track", is_flag=True, help="Let git track the entities, for people who want to see diffs.")
+@pass_console
+def init(console: Console, folder: Path | None, name: str | None, track: bool) -> None:
+    """Make a store in DIR, or here, with a key of its own.
+
+    The private key is kept outside the store, so that copying a store never copies it.
+    """
+    facts = app.init(console.around, folder, name=name, track=track)
+    if console.json:
+        console.document({"origin_store_id": facts.origin, "name": facts.name, "path": str(facts.path)})
+    console.note(report.made_line(facts.origin, facts.path))
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    example="""
+    eventsync verify
+    eventsync verify --json
+    """,
+)
+@pass_console
+def verify(console: Console) -> None:
+    """Read everything and say what is not as it must be. Changes nothing.
+
+    Exits with 12 when something is damaged.
+    """
+    with opened_store(console) as store:
+        found = store.verify()
+        if any(str(finding.severity) == "error" for finding in found.findings):
+            console.exit_code = exits.DAMAGED
+        if console.json:
+            console.document(report.findings_document(found.findings, found.ok))
+            return
+        console.answer(map(report.finding_line, found.findings))
+        console.note(report.findings_line(found.findings))
+
+
+@click.command("rebuild", cls=Command, example="eventsync rebuild")
+@pass_console
+def rebuild(console: Console) -> None:
+    """Delete the caches and make them again from the journal.
+
+    Index and entity files are caches: nothing that was recorded is lost.
+    """
+    with opened_store(console) as store:
+        rebuilt = app.rebuild(store)
+        if console.json:
+            console.document({"last_seq": rebuilt.last_seq, "entities": rebuilt.entities})
+        console.note(f"rebuilt up to seq {rebuilt.last_seq}: {rebuilt.entities} entities")

@@ -1,0 +1,172 @@
+"""Exits: ONE table of what each error means to the caller: exit code, class in JSON, and the hint that helps.
+
+Pure, and imports nothing heavy: rows are found by the name of the error's class, or of one it derives from. Codes are
+an API (docs/cli.md); a hint names a command or a document, never something destructive to paste.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+DONE: Final = 0
+BUG: Final = 1
+USAGE: Final = 2
+PARTLY: Final = 3
+AUTHENTICATION: Final = 4
+FOREIGN_REFUSED: Final = 5
+NOT_HERE: Final = 10
+LOCKED: Final = 11
+DAMAGED: Final = 12
+TOO_NEW: Final = 13
+DISK: Final = 14
+DECISION: Final = 22
+UNAVAILABLE: Final = 75  # EX_TEMPFAIL of sysexits.h
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+TERMINATED: Final = 143  # 128 + SIGTERM
+
+MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        DONE: "done",
+        BUG: "bug",
+        USAGE: "usage",
+        PARTLY: "partly done",
+        AUTHENTICATION: "authentication",
+        FOREIGN_REFUSED: "foreign data refused",
+        NOT_HERE: "no store here, or unknown remote",
+        LOCKED: "locked",
+        DAMAGED: "damaged local data",
+        TOO_NEW: "format too new",
+        DISK: "local disk error",
+        DECISION: "needs a decision",
+        UNAVAILABLE: "unreachable or incomplete, retry later",
+        INTERRUPTED: "interrupted",
+        TERMINATED: "terminated",
+    }
+)
+
+# When everything failed, each in its own way: the code that is told. What concerns this store comes first, then what
+# only a person can settle; the further down, the likelier it is that waiting is enough.
+GRAVITY: Final = (
+    TERMINATED,
+    INTERRUPTED,
+    BUG,
+    DISK,
+    DAMAGED,
+    TOO_NEW,
+    FOREIGN_REFUSED,
+    DECISION,
+    AUTHENTICATION,
+    NOT_HERE,
+    USAGE,
+    LOCKED,
+    UNAVAILABLE,
+)
+
+
+class Exit(NamedTuple):
+    """One row of the table."""
+
+    code: int
+    slug: str
+    hint: str | None
+
+
+_UNEXPECTED: Final = Exit(
+    BUG, "bug", "this is a fault of eventsync: please report it with what the same command prints with -v"
+)
+
+TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
+    {
+        # The local store.
+        "NotAStore": Exit(NOT_HERE, "not_a_store", "`eventsync init` makes a store here; --store PATH names another"),
+        "StoreExists": Exit(USAGE, "store_exists", "`eventsync identity show` tells which store it is"),
+        "StoreLocked": Exit(
+            LOCKED,
+            "store_locked",
+            "the lock goes with the process that holds it: try again, or wait longer by EVENTSYNC_LOCK_TIMEOUT",
+        ),
+        "StoreCopied": Exit(
+            DECISION,
+            "store_copied",
+            "`eventsync identity show` tells what differs; `eventsync identity keep` only if no other copy is in use",
+        ),
+        "FormatTooNew": Exit(TOO_NEW, "format_too_new", "a newer eventsync reads it; nothing was changed"),
+        "InvalidInput": Exit(USAGE, "invalid_input", "the limits are in docs/format.md"),
+        "NoSuchEntity": Exit(
+            USAGE, "no_such_entity", "`eventsync ls` lists what is there, `eventsync ls --deleted` also what was"
+        ),
+        "DamagedStore": Exit(DAMAGED, "damaged_store", "`eventsync verify` lists what is damaged and changes nothing"),
+        "LogShorterThanKnown": Exit(
+            DAMAGED,
+            "log_shorter_than_known",
+            "records were lost, perhaps by a restore: keep the folder as it is and read docs/format.md [J11]",
+        ),
+        "DiskFailed": Exit(DISK, "disk_failed", "nothing was written: see to free space and rights, then try again"),
+        "StoreReadOnly": Exit(
+            DISK, "store_read_only", "`eventsync verify` tells what the failed write left, once the disk works again"
+        ),
+        # Sharing.
+        "UnknownRemote": Exit(NOT_HERE, "unknown_remote", "`eventsync remote list` lists the remotes"),
+        "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/transports.md"),
+        "SourceUnavailable": Exit(UNAVAILABLE, "source_unavailable", "nothing was changed: try again later"),
+        "RemoteRefused": Exit(
+            AUTHENTICATION, "remote_refused", "how credentials are found is told in docs/transports.md"
+        ),
+        "RemoteReadOnly": Exit(USAGE, "remote_read_only", "this place can be pulled from only: docs/transports.md"),
+        "ForeignDataRefused": Exit(
+            FOREIGN_REFUSED,
+            "foreign_data_refused",
+            "both sides are as they were; docs/security.md tells what this can mean",
+        ),
+        "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; `eventsync status` tells what waits"),
+        "SecretFound": Exit(DECISION, "secret_found", "nothing was published; docs/security.md tells what can be done"),
+        "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
+        "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
+        # The tool.
+        "ConfigError": Exit(USAGE, "invalid_config", "the keys of config.toml are listed in docs/cli.md"),
+        "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync identity show` tells the origins of this store"),
+        "InvalidArgument": Exit(USAGE, "usage", None),
+        "InputUnreadable": Exit(USAGE, "input_unreadable", None),
+        "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR, or change single keys with --set key=value"),
+        "ChangedMeanwhile": Exit(DECISION, "changed_meanwhile", "`eventsync show` tells what it is now"),
+        "OutputFailed": Exit(DISK, "output_failed", "what the command did is done; only its report is incomplete"),
+        "ClickException": Exit(USAGE, "usage", None),
+        "KeyboardInterrupt": Exit(INTERRUPTED, "interrupted", None),
+        "Abort": Exit(INTERRUPTED, "interrupted", None),  # click's: Ctrl-C at a question
+        "Terminated": Exit(TERMINATED, "terminated", None),
+        # What the rooms below let through.
+        "OSError": Exit(DISK, "disk_failed", "see to free space and rights, then try again"),
+        "OperationalError": Exit(  # sqlite3: the cache cannot be opened or written
+            DISK, "cache_failed", "the records are safe: see to free space and rights of the store's folder"
+        ),
+    }
+)
+
+
+def exit_of(error: BaseException) -> Exit:
+    """The row of an error: that of its class or of the nearest one it derives from; a bug when there is none."""
+    for kind in type(error).__mro__:
+        row = TABLE.get(kind.__name__)
+        if row is not None:
+            return row
+    return _UNEXPECTED
+
+
+def combine(codes: Sequence[int]) -> int:
+    """One exit code for several (remote, origin) results.
+
+    All done is done; all failed alike is that code; failures beside successes are "partly"; failures of several kinds
+    are the gravest of them by GRAVITY, and a code nobody knows is a bug. An interruption wins over everything.
+    """
+    different = set(codes) - {DONE}
+    for interrupted in different & {INTERRUPTED, TERMINATED}:
+        return interrupted
+    if not different:
+        return DONE
+    if DONE in codes or PARTLY in different:
+        return PARTLY
+    if len(different) == 1:
+        return different.pop()
+    return min(different, key=lambda code: GRAVITY.index(code) if code in GRAVITY else GRAVITY.index(BUG))

@@ -1,0 +1,285 @@
+"""Report: values → what is printed, as JSON documents or as lines of text. The shapes of docs/cli.md stand here, once.
+
+Pure. JSON is ASCII, keys are stable and all there, null where there is nothing. Lines of text are clean: every word
+that a record, a file name or a person brought in has passed `text`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from eventsync.text import clean, pad, pretty_json, shorten, width
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventsync.app import Shown, StoreFacts
+    from eventsync.exits import Exit
+    from journal import Finding, LocalHead, Record, Written
+
+Document = Mapping[str, Any]
+
+# What each command prints with --json when it could not do its work: every key, and nothing in it.
+EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
+    {
+        "init": {"origin_store_id": None, "name": None, "path": None},
+        "put": {"records": [], "left": []},
+        "edit": {"records": [], "left": []},
+        "rm": {"records": [], "left": []},
+        "show": {
+            "item_type": None,
+            "item_id": None,
+            "entity_rev": None,
+            "seq": None,
+            "context": {},
+            "root": None,
+            "payload": None,
+        },
+        "ls": {"entities": [], "stale": False},
+        "log": {"records": []},
+        "verify": {"ok": False, "findings": []},
+        "rebuild": {"last_seq": None, "entities": None},
+        "identity show": {
+            "origin_store_id": None,
+            "name": None,
+            "public_key": None,
+            "created_at": None,
+            "path": None,
+            "private_key_here": None,
+            "moved": [],
+            "previous": [],
+        },
+        "identity keep": {"origin_store_id": None, "path": None, "moved": []},
+    }
+)
+
+_DONE_WORDS: Final = MappingProxyType(
+    {"create": "created", "update": "updated", "delete": "deleted", "accept": "accepted", "reject": "rejected"}
+)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def dump(document: Any) -> str:
+    """A document as ASCII JSON."""
+    return json.dumps(document, ensure_ascii=True)
+
+
+def dump_list(key: str, rest: Document) -> tuple[str, str]:
+    """What stands before and after the items of a document whose one long list is `key`, first of its keys."""
+    after = "".join(f", {dump(name)}: {dump(value)}" for name, value in rest.items() if name != key)
+    return "{" + f"{dump(key)}: [", "]" + after + "}"
+
+
+def error_document(row: Exit, error: BaseException, message: str, hint: str | None) -> Document:
+    """The object that stands on stderr when a command fails with --json.
+
+    Our own errors bring facts and a message without them; for all others `message` says everything.
+    """
+    ours = hasattr(error, "message") and hasattr(error, "path")
+    facts = {key: getattr(error, key, None) if ours else None for key in ("path", "line", "seq", "rule")}
+    text = getattr(error, "message", message) if ours else message
+    return {"error": {"class": row.slug, "exit_code": row.code, "message": text, **facts, "hint": hint}}
+
+
+def entity_row(head: LocalHead) -> Document:
+    """One entity of `ls`."""
+    return {
+        "item_type": head.item_type,
+        "item_id": head.item_id,
+        "entity_rev": head.entity_rev,
+        "seq": head.seq,
+        "summary": head.summary,
+        "deleted": head.deleted,
+    }
+
+
+def record_row(record: Record) -> Document:
+    """One record of `log`."""
+    return {
+        "seq": record.seq,
+        "ts": record.ts,
+        "action": record.action,
+        "item_type": record.item_type,
+        "item_id": record.item_id,
+        "entity_rev": record.entity_rev,
+        "summary": record.summary,
+        "cause": record.cause,
+        "root": record.root,
+    }
+
+
+def records_document(written: Sequence[Written], left: Sequence[Any] = ()) -> Document:
+    """What put, edit, rm and later accept and reject have written, and what they left."""
+    rows = [
+        {
+            "seq": record.seq,
+            "action": record.action,
+            "item_type": record.item_type,
+            "item_id": record.item_id,
+            "entity_rev": record.entity_rev,
+        }
+        for record in written
+    ]
+    return {"records": rows, "left": list(left)}
+
+
+def shown_document(shown: Shown) -> Document:
+    """An entity, or one rev of it."""
+    return {
+        "item_type": shown.item_type,
+        "item_id": shown.item_id,
+        "entity_rev": shown.entity_rev,
+        "seq": shown.seq,
+        "context": dict(shown.context),
+        "root": shown.root,
+        "payload": shown.payload,
+    }
+
+
+def findings_document(findings: Sequence[Finding], ok: object) -> Document:
+    """What verify found; doctor prints the same shape."""
+    rows = [
+        {
+            "id": finding.id,
+            "severity": str(finding.severity),
+            "message": finding.message,
+            "path": None if finding.path is None else str(finding.path),
+            "line": finding.line,
+            "seq": finding.seq,
+            "fixable": finding.fixable,
+        }
+        for finding in findings
+    ]
+    return {"ok": bool(ok), "findings": rows}
+
+
+def identity_document(facts: StoreFacts) -> Document:
+    """Who a store is."""
+    return {
+        "origin_store_id": facts.origin,
+        "name": facts.name,
+        "public_key": facts.public_key,
+        "created_at": facts.created_at,
+        "path": str(facts.path),
+        "private_key_here": facts.private_key_here,
+        "moved": list(facts.moved),
+        "previous": [{"origin": p.origin, "last_seq": p.last_seq, "c": p.c, "t": p.t} for p in facts.previous],
+    }
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def key_of(item_type: str, item_id: str | None) -> str:
+    """How an entity is named in text: `type/id`."""
+    return clean(item_type if item_id is None else f"{item_type}/{item_id}")
+
+
+def written_line(record: Written) -> str:
+    """One record that was just written."""
+    done = _DONE_WORDS.get(record.action, record.action)
+    rev = "" if record.entity_rev is None else f", rev {record.entity_rev}"
+    return f"{key_of(record.item_type, record.item_id)} {clean(done)} (seq {record.seq}{rev})"
+
+
+def shown_lines(shown: Shown) -> Iterator[str]:
+    """A small header and the payload."""
+    yield f"{key_of(shown.item_type, shown.item_id)}  rev {shown.entity_rev}  seq {shown.seq}"
+    if shown.root is not None:
+        yield f"copy of {clean(shown.root)}"
+    if shown.payload is not None:
+        yield pretty_json(shown.payload)
+    else:
+        yield "redacted" if shown.redacted else "deleted"
+
+
+def entity_lines(heads: Sequence[LocalHead], columns: int | None) -> Iterator[str]:
+    """A table of entities, cut to so many columns or not at all; the first line is its header."""
+    rows = [
+        [
+            clean(head.item_type),
+            clean(head.item_id) + (" (deleted)" if head.deleted else ""),
+            str(head.entity_rev),
+            str(head.seq),
+            clean(head.summary or ""),
+        ]
+        for head in heads
+    ]
+    yield from table(["TYPE", "ID", "REV", "SEQ", "SUMMARY"], rows, columns)
+
+
+def record_line(record: Record) -> str:
+    """One record of the log."""
+    rev = "" if record.entity_rev is None else f" rev {record.entity_rev}"
+    summary = "" if not record.summary else f"  {clean(record.summary)}"
+    key = key_of(record.item_type, record.item_id)
+    return f"{record.seq:>6}  {clean(record.ts)}  {pad(clean(record.action), 7)} {key}{rev}{summary}"
+
+
+def finding_line(finding: Finding) -> str:
+    """One finding: how bad, where, what."""
+    where = "" if finding.path is None else f"{finding.path}{'' if finding.line is None else f':{finding.line}'}: "
+    seq = "" if finding.seq is None else f" (seq {finding.seq})"
+    return clean(f"{finding.severity}: {where}{finding.message}{seq}")
+
+
+def findings_line(findings: Sequence[Finding]) -> str:
+    """The last line of verify."""
+    counts = {name: sum(1 for f in findings if str(f.severity) == name) for name in ("error", "warning")}
+    return "ok" if not any(counts.values()) else ", ".join(_count(n, name) for name, n in counts.items() if n)
+
+
+def identity_lines(facts: StoreFacts) -> Iterator[str]:
+    """Who a store is, for people."""
+    rows = [
+        ("origin", facts.origin),
+        ("name", facts.name),
+        ("made", facts.created_at),
+        ("path", str(facts.path)),
+        ("public key", facts.public_key),
+        ("private key", "here" if facts.private_key_here else "not on this machine"),
+        ("place", "as it was" if not facts.moved else f"not as it was: {', '.join(facts.moved)} differ"),
+        *(("previous", f"{previous.origin} up to seq {previous.last_seq}") for previous in facts.previous),
+    ]
+    for name, value in rows:
+        yield f"{pad(name, 13)}{clean(value)}"
+
+
+def made_line(origin: str, path: Path) -> str:
+    """What init made."""
+    return clean(f"store {origin} made in {path}")
+
+
+def kept_line(origin: str, moved: Sequence[str]) -> str:
+    """What identity keep did."""
+    return clean(f"{origin} stays here" + (f": {', '.join(moved)} written down" if moved else ", as it was"))
+
+
+def rest_line(left: int, order: str) -> str:
+    """The line that counts what a terminal was spared."""
+    return f"{left} {order}: --limit N shows more, --json all"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None) -> Iterator[str]:
+    """Rows of clean cells under a header; the last cell is cut where a line would be longer than `columns`."""
+    widths = [max(width(cell) for cell in cells) for cells in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        line = "  ".join(pad(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip()
+        yield line if columns is None else shorten(line, columns)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def chunks(rows: Iterable[Document]) -> Iterator[str]:
+    """The items of a long list, one a line, as they come."""
+    separator = "\n"
+    for row in rows:
+        yield separator + dump(row)
+        separator = ",\n"

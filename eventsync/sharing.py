@@ -1,0 +1,329 @@
+"""Sharing: the use cases between stores. Composes config, transports and federation; prints nothing.
+
+The one place that turns a remote's name or URL into a transport, and that keeps the run log. Loads pydantic with the
+config, so only commands that need remotes or filters come here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from eventsync import config as configs
+from eventsync import exits
+from eventsync.errors import InvalidArgument
+from federation.bridge import BridgeSource
+from federation.errors import FederationError, UnknownRemote
+from federation.holdings import Holdings
+from federation.mirror import BRIDGE_PREFIX
+from federation.model import OriginPull, OriginStatus, PublishReport, PushReport, RemotePull, Result
+from federation.publisher import Plan, PublishSettings, explain, publish
+from federation.puller import Remote, Settings, pull
+from federation.pusher import push
+from federation.transports import Transport, urls
+from federation.transports.brainclaw import BrainclawSource
+from federation.transports.directory import DirectoryTransport, is_brainclaw
+from journal import JournalError, Store
+
+_RUN_LOG_BYTES: Final = 1024 * 1024  # the run log is cut in half beyond this
+_PULL_CODES: Final = {
+    Result.NEW: exits.DONE,
+    Result.UPDATED: exits.DONE,
+    Result.UP_TO_DATE: exits.DONE,
+    Result.STALE: exits.DONE,
+    Result.INCOMPLETE: exits.UNAVAILABLE,
+    Result.REFUSED: exits.FOREIGN_REFUSED,
+    Result.FORK: exits.FOREIGN_REFUSED,
+}
+
+
+class RemoteStatus(NamedTuple):
+    """What the run log says of a remote."""
+
+    name: str
+    url: str
+    last_success_at: str | None
+    last_try_at: str | None
+    last_error: str | None
+
+
+class StoreStatus(NamedTuple):
+    """Where this store stands."""
+
+    origin: str
+    name: str
+    path: Path
+    last_seq: int
+    applied_seq: int
+    published_seq: int
+
+
+class Status(NamedTuple):
+    """What `status` tells."""
+
+    store: StoreStatus
+    pending: int
+    remotes: Sequence[RemoteStatus]
+    origins: Sequence[OriginStatus]
+    warnings: Sequence[str]
+
+
+class PushRun(NamedTuple):
+    """A push to one or several remotes."""
+
+    remotes: Sequence[PushReport]
+    exit_code: int
+
+
+class PullRun(NamedTuple):
+    """A pull from one or several remotes."""
+
+    remotes: Sequence[RemotePull]
+    exit_code: int
+
+
+class SyncRun(NamedTuple):
+    """A sync: what each part came to; `publish_error` when nothing could be published."""
+
+    publish: PublishReport | None
+    publish_error: Exception | None
+    push: PushRun
+    pull: PullRun
+    exit_code: int
+
+
+class Sharing:
+    """One open store with its config and what it holds of others."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.holdings = Holdings(store)
+        self.config_path = store.folder / configs.CONFIG_FILE
+        self.config = configs.read(store.disk, self.config_path)
+        self._runs = store.folder / "federation" / "runs.jsonl"
+
+    # --- remotes ---
+
+    def add_remote(self, name: str, url: str) -> str:
+        """Add a remote and return its URL as it is kept: a path is made absolute."""
+        kept = _absolute(url)
+        self._change(lambda text: configs.add_remote(text, name, kept))
+        return kept
+
+    def remove_remote(self, name: str) -> None:
+        """Remove a remote; what was pulled from it stays [F10]."""
+        self._change(lambda text: configs.remove_remote(text, name))
+
+    def rename_remote(self, name: str, new_name: str) -> None:
+        """Give a remote another name."""
+        self._change(lambda text: configs.rename_remote(text, name, new_name))
+
+    def set_url(self, name: str, url: str) -> str:
+        """Give a remote another URL and return it as it is kept."""
+        kept = _absolute(url)
+        self._change(lambda text: configs.set_url(text, name, kept))
+        return kept
+
+    def _change(self, edit: Any) -> None:
+        with self.store.lock():
+            self.config = configs.change(self.store.disk, self.config_path, edit)
+
+    def remotes(self, wanted: str | None) -> list[Remote]:
+        """The remote of a name, the place of a URL, or with None all that are configured."""
+        history = self._history()
+        if wanted is None:
+            return [self._remote(name, remote.url, history) for name, remote in self.config.remotes.items()]
+        if wanted in self.config.remotes:
+            return [self._remote(wanted, self.config.remotes[wanted].url, history)]
+        if not (set(wanted) & set("/:") or wanted.startswith((".", "~")) or os.path.isdir(wanted)):
+            raise UnknownRemote(f"no remote {wanted!r}")
+        return [self._remote("", _absolute(wanted), history)]
+
+    def _remote(self, name: str, url: str, history: Sequence[dict[str, Any]]) -> Remote:
+        parsed = urls.parse(url)
+        held = any(
+            run.get("origins") for run in history if run.get("verb") == "pull" and run.get("url") == parsed.display
+        )
+        return Remote(name, parsed.display, lambda: self._connect(parsed), held)
+
+    def _connect(self, url: urls.Url) -> Transport | BridgeSource:
+        bridged = is_brainclaw(url.path)
+        return BrainclawSource(bridged) if bridged is not None else DirectoryTransport(url.path, self.store.disk)
+
+    # --- verbs ---
+
+    def publish(self, *, allow_secrets: bool = False) -> PublishReport:
+        """Publish what is new; errors as `federation.publisher.publish`."""
+        return publish(self.holdings, self._publish_settings(), allow_secrets=allow_secrets)
+
+    def explain(self) -> Plan:
+        """What a publish would withhold, and why."""
+        return explain(self.holdings, self._publish_settings())
+
+    def push(self, remotes: Sequence[Remote], *, named: bool) -> PushRun:
+        """Push what was published. A place that can only be read is a fault only when a person named it."""
+        reports = [push(self.holdings, remote) for remote in remotes]
+        codes = [_push_code(report, named) for report in reports]
+        for report in reports:
+            if report.name:
+                self._add_run("push", report.name, report.url, report.error, [])
+        return PushRun(reports, exits.combine(codes))
+
+    def pull(self, remotes: Sequence[Remote], settings: Settings) -> PullRun:
+        """Pull, and keep a line of it for `status`."""
+        reports = pull(self.holdings, remotes, settings)
+        codes = [code for report in reports for code in _pull_codes(report)]
+        code = exits.combine(codes)
+        if code == exits.DONE and any(found.braked for report in reports for found in report.origins):
+            code = exits.DECISION
+        if not settings.dry_run:
+            for report in reports:
+                failed = [found for found in report.origins if _pull_code(found) != exits.DONE]
+                error = report.error or (FederationError(str(failed[0].refusal)) if failed else None)
+                self._add_run("pull", report.name, report.url, error, [found.origin for found in report.origins])
+        return PullRun(reports, code)
+
+    def sync(self) -> SyncRun:
+        """Publish, push and pull all remotes; what fails stops nothing that can go on."""
+        report, error = None, None
+        try:
+            report = self.publish()
+        except (FederationError, JournalError) as caught:
+            error = caught
+        remotes = self.remotes(None)
+        pushed = self.push(remotes, named=False)
+        pulled = self.pull(remotes, Settings())
+        codes = [] if error is None else [exits.exit_of(error).code]
+        codes += [code for code in (pushed.exit_code, pulled.exit_code) if code != exits.DONE]
+        worst = exits.combine(codes)
+        succeeded = error is None and exits.DONE in (pushed.exit_code, pulled.exit_code)
+        code = exits.combine([worst, exits.DONE]) if succeeded and worst not in (exits.DONE, exits.DECISION) else worst
+        return SyncRun(report, error, pushed, pulled, code)
+
+    def _publish_settings(self) -> PublishSettings:
+        return PublishSettings(frozenset(self.config.publish.types), self.config.publish.saw)
+
+    # --- status ---
+
+    def status(self) -> Status:
+        """Where this store, its remotes and the origins it knows stand."""
+        stale = self.holdings.look()
+        own = self.holdings.own.head()
+        position = self.store.position()
+        origins = [self._origin_status(origin) for origin in self.holdings.mirror.origins()]
+        moved = self.store.moved()
+        warnings = [text for text in (stale, f"copied or moved: {', '.join(moved)} differ" if moved else None) if text]
+        return Status(
+            StoreStatus(
+                self.store.origin,
+                self.store.name,
+                self.store.folder,
+                position.seq,
+                self.store.entity_files.watermark().applied_seq,
+                0 if own is None else own.last_seq,
+            ),
+            sum(found.pending for found in origins),
+            [self.remote_status(name) for name in self.config.remotes],
+            origins,
+            warnings,
+        )
+
+    def _origin_status(self, origin: str) -> OriginStatus:
+        counts = self.holdings.counts(origin)
+        accepted, rejected = self.holdings.index.receipts(origin)
+        bridged = origin.startswith(BRIDGE_PREFIX)
+        head = None if bridged else self.holdings.mirror.feed(origin).head()
+        saw = None if head is None else head.saw.get(self.store.origin)
+        state = "bridge" if bridged else "fork" if self.holdings.mirror.fork_evidence(origin) else "ok"
+        return OriginStatus(
+            origin,
+            self.holdings.name(origin),
+            self.holdings.pin(origin),
+            state,
+            counts.open + counts.held,
+            None if saw is None else saw[0],
+            accepted,
+            rejected,
+        )
+
+    def remote_status(self, name: str) -> RemoteStatus:
+        """What the run log says of one remote."""
+        if name not in self.config.remotes:
+            raise UnknownRemote(f"no remote {name!r}")
+        url = urls.parse(self.config.remotes[name].url).display
+        runs = [run for run in self._history() if run.get("remote") == name]
+        good = [run for run in runs if run.get("error") is None]
+        last = runs[-1] if runs else {}
+        return RemoteStatus(name, url, good[-1]["ts"] if good else None, last.get("ts"), last.get("error"))
+
+    # --- the run log ---
+
+    def _add_run(self, verb: str, name: str, url: str, error: Exception | None, origins: Sequence[str]) -> None:
+        run = {
+            "ts": self.store.machine.now(),
+            "verb": verb,
+            "remote": name or None,
+            "url": url,
+            "error": None if error is None else str(error)[:500],
+            "origins": list(origins),
+        }
+        size = self.store.disk.size(self._runs)
+        if size is not None and size > _RUN_LOG_BYTES:
+            data = self.store.disk.read(self._runs, size // 2)
+            self.store.disk.replace(self._runs, data[data.find(b"\n") + 1 :])
+        self.store.disk.make_folder(self._runs.parent)
+        self.store.disk.add_line(self._runs, json.dumps(run).encode() + b"\n")
+
+    def _history(self) -> list[dict[str, Any]]:
+        """Runs, oldest first. A line that is no run is passed over: nothing depends on this log."""
+        data = self.store.disk.read_if_there(self._runs) or b""
+        runs = []
+        for line in data.splitlines():
+            with contextlib.suppress(ValueError):
+                run = json.loads(line)
+                if isinstance(run, dict) and isinstance(run.get("ts"), str):
+                    runs.append(run)
+        return runs
+
+
+@contextlib.contextmanager
+def sharing(store: Store) -> Iterator[Sharing]:
+    """The sharing side of an open store."""
+    found = Sharing(store)
+    try:
+        yield found
+    finally:
+        found.holdings.close()
+
+
+def _absolute(url: str) -> str:
+    """A URL as config keeps it: a path must not depend on where a command is run."""
+    parsed = urls.parse(url)
+    if "://" in url:
+        return url
+    path = os.path.abspath(os.path.expanduser(parsed.path))
+    if not path.isprintable():
+        raise InvalidArgument(f"a path that cannot be printed: {path!r}")
+    return path
+
+
+def _pull_code(found: OriginPull) -> int:
+    if found.refusal is not None and found.refusal.too_new:
+        return exits.TOO_NEW
+    return _PULL_CODES[found.result]
+
+
+def _pull_codes(report: RemotePull) -> list[int]:
+    if report.error is not None:
+        return [exits.exit_of(report.error).code]
+    return [_pull_code(found) for found in report.origins] or [exits.DONE]
+
+
+def _push_code(report: PushReport, named: bool) -> int:
+    if report.error is None or (report.result == "read_only" and not named):
+        return exits.DONE
+    return exits.exit_of(report.error).code

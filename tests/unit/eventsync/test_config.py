@@ -1,0 +1,140 @@
+"""config.toml: strict, says where, keeps what people wrote, never repeats a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eventsync import config
+from eventsync.errors import ConfigError
+from federation.errors import UnknownRemote
+
+PATH = Path("config.toml")
+WRITTEN = """\
+# mine
+[publish]
+types = ["plan"]  # only plans
+
+[remotes.a]  # first
+url = "/x"  # here
+ref_prefix = "refs/heads/eventsync"
+
+# about b
+[remotes.b]
+url = "/y"
+
+# about limits
+[limits]
+transfer_seconds = 5
+"""
+
+
+def parsed(text: str) -> config.Config:
+    return config.parse(text, PATH)
+
+
+def urls(text: str) -> dict[str, str]:
+    return {name: remote.url for name, remote in parsed(text).remotes.items()}
+
+
+def test_an_empty_config_is_all_defaults() -> None:
+    found = parsed("")
+    assert found.remotes == {}
+    assert found.publish.types == ("plan", "decision", "trap", "constraint", "handoff", "note")
+    assert found.publish.saw is True
+
+
+def test_a_config_is_read_whole() -> None:
+    found = parsed(WRITTEN)
+    assert found.publish.types == ("plan",)
+    assert found.remotes["a"].url == "/x"
+    assert found.remotes["a"].settings == {"ref_prefix": "refs/heads/eventsync"}
+    assert found.limits.transfer_seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("typo = 1", 1, "unknown key 'typo'"),
+        ("\n[publish]\n# why\ntypo = 1", 4, "unknown key 'publish.typo'"),
+        ("[publish]\nsaw = 1", 2, "publish.saw"),
+        ('[publish]\ntypes = ["plan", "Plan"]', 2, "publish.types.1"),
+        ("[publish]\ntypes = 'plan'", 2, "publish.types"),
+        ("[limits]\ntransfer_seconds = 0", 2, "limits.transfer_seconds"),
+        ("[remotes.a]\nurl = 5", 2, "remotes.a.url"),
+        ("[remotes.a]\nurl = ''", 2, "remotes.a.url"),
+        ("[remotes.a]\nref = 'x'", 1, "remotes.a.url: field required"),
+        ('[remotes."a b"]\nurl = "/x"', None, "'a b' is no name for a remote"),
+        ("[remotes.-a]\nurl = '/x'", 1, "'-a' is no name for a remote"),
+        ("[publish]\nsaw = ", 2, "not TOML"),
+        ("[publish", 1, "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(text: str, line: int | None, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed(text)
+    assert what in caught.value.message
+    assert caught.value.path == "config.toml"
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize("text", ["[remotes.a]\nurl = 'https://ada:hunter2@host'\nurl = 'x'", "remotes = 'hunter2'"])
+def test_no_error_repeats_a_value_that_may_be_a_secret(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed(text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_adding_a_remote_leaves_every_byte_before_it() -> None:
+    added = config.add_remote(WRITTEN, "c", 'we"ird\\')
+    assert added.startswith(WRITTEN)
+    assert urls(added) == {"a": "/x", "b": "/y", "c": 'we"ird\\'}
+
+
+def test_removing_a_remote_leaves_the_comments_of_others() -> None:
+    removed = config.remove_remote(WRITTEN, "a")
+    assert urls(removed) == {"b": "/y"}
+    assert [line for line in removed.splitlines() if line.startswith("#")] == ["# mine", "# about b", "# about limits"]
+    assert config.remove_remote(WRITTEN, "b").count("# about limits\n[limits]") == 1
+
+
+def test_renaming_a_remote_changes_its_header_only() -> None:
+    assert config.rename_remote(WRITTEN, "a", "z") == WRITTEN.replace("[remotes.a]", "[remotes.z]")
+
+
+def test_another_url_changes_that_value_only() -> None:
+    assert config.set_url(WRITTEN, "b", "/z") == WRITTEN.replace('"/y"', '"/z"')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[remotes]\na = {url = "x"}\nb = {url = "y"}\n',
+        'remotes.a.url = "x"\nremotes.b.url = "y"\n',
+        'remotes = {a = {url="x"}, b = {url="y"}}\n',
+        '[remotes.a]\nurl="x"\n[limits]\ntransfer_seconds=3\n[remotes.b]\nurl="y"\n',
+        '[remotes."a"]\r\nurl="x"\r\n# b\r\n[remotes.b]\r\nurl="y"',
+    ],
+)
+def test_remotes_can_be_changed_however_they_are_written(text: str) -> None:
+    assert urls(config.add_remote(text, "c", "z")) == {"a": "x", "b": "y", "c": "z"}
+    assert urls(config.remove_remote(text, "a")) == {"b": "y"}
+    assert urls(config.rename_remote(text, "a", "c")) == {"c": "x", "b": "y"}
+    assert urls(config.set_url(text, "a", "z")) == {"a": "z", "b": "y"}
+
+
+def test_a_remote_that_is_not_there_is_unknown() -> None:
+    for edit in (config.remove_remote, lambda text, name: config.set_url(text, name, "/z")):
+        with pytest.raises(UnknownRemote):
+            edit(WRITTEN, "nobody")
+    with pytest.raises(UnknownRemote):
+        config.rename_remote(WRITTEN, "nobody", "c")
+
+
+def test_a_name_that_is_taken_or_no_name_is_refused() -> None:
+    for name in ("b", "a b", "", "-a", "x" * 65, 'a]\nurl = "/evil"\n[remotes.b'):
+        with pytest.raises(ConfigError):
+            config.add_remote(WRITTEN, name, "/z")
+        with pytest.raises(ConfigError):
+            config.rename_remote(WRITTEN, "a", name)
