@@ -125,8 +125,17 @@ def brainclaw_number(name: str) -> int:
     return int(name[4:-6])
 
 
-def copy(folder: BridgeFolder, source: BridgeSource) -> Result | Refusal:
-    """Copy what is new and settled at a source; a refusal leaves the mirror as it was.
+class Copy(NamedTuple):
+    """What a copy would change: the result it comes to, the state after it, and segments with their new bytes."""
+
+    result: Result
+    state: _State
+    changed: tuple[tuple[str, bytes], ...]
+    touched: bool  # something is to be written, be it only a time stamp
+
+
+def plan_copy(folder: BridgeFolder, source: BridgeSource) -> Copy | Refusal:
+    """Look for what is new and settled at a source; nothing is written.
 
     Segments that did not change since the last time are not opened.
     """
@@ -151,12 +160,8 @@ def copy(folder: BridgeFolder, source: BridgeSource) -> Result | Refusal:
         state.segments.append(_Copied(name, len(raw), blake3(raw).hexdigest(), segment.stamp))
         if known is None or len(raw) > known.bytes:
             changed.append((name, raw))
-    if not changed and [c.name for c in state.segments] == list(before):
-        if state.segments != list(before.values()):
-            folder.store(state, [])
-        return Result.UP_TO_DATE
-    folder.store(state, changed)
-    return Result.UPDATED if before else Result.NEW
+    result = (Result.UPDATED if before else Result.NEW) if changed else Result.UP_TO_DATE
+    return Copy(result, state, tuple(changed), bool(changed) or state.segments != list(before.values()))
 
 
 def _rewritten(folder: BridgeFolder, known: _Copied | None, raw: bytes) -> str | None:

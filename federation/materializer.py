@@ -23,6 +23,9 @@ _MAX_NAME: Final = 512  # characters of a foreign item type or id that the index
 _MAX_SUMMARY: Final = 1_000
 
 
+_Optional = msgspec.Raw | msgspec.UnsetType
+
+
 class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
     """What of a feed line matters here; its payload stays raw and in the mirror."""
 
@@ -35,10 +38,10 @@ class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
     summary: str | None = None
     cause: str | None = None
     root: str | None = None
-    context: msgspec.Raw | None = None
-    claims: msgspec.Raw | None = None
-    payload: msgspec.Raw | None = None
-    payload_ref: msgspec.Raw | None = None
+    context: _Optional = msgspec.UNSET
+    claims: _Optional = msgspec.UNSET
+    payload: _Optional = msgspec.UNSET
+    payload_ref: _Optional = msgspec.UNSET
     redacted: bool = False
     c: str = ""
 
@@ -209,14 +212,14 @@ def _why_unreadable(
         return "context is not a map of origins to seqs"
     if record.root is not None and not _is_version(record.root):
         return "root is not a version"
-    if kind is ActionClass.STATE and not (record.payload is not None and bytes(record.payload).startswith(b"{")):
-        return "payload stands elsewhere" if record.payload_ref is not None else "no payload"
+    if kind is ActionClass.STATE and (record.payload is msgspec.UNSET or not bytes(record.payload).startswith(b"{")):
+        return "no payload" if record.payload_ref is msgspec.UNSET else "payload stands elsewhere"
     return None
 
 
-def _vector(raw: msgspec.Raw | None) -> str | None:
+def _vector(raw: _Optional) -> str | None:
     """A context as JSON text, None when absent, "" when it is no map of origins to seqs."""
-    if raw is None:
+    if raw is msgspec.UNSET:
         return None
     try:
         vector = _decode_vector(raw)

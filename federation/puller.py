@@ -114,17 +114,18 @@ def _pull_origin(holdings: Holdings, place: Transport, origin: str, settings: Se
     try:
         found = _check(holdings, place, origin, staging)
         if isinstance(found, Refusal):
-            return _refused(holdings, origin, found)
+            return _refused(holdings, origin, found, staging, settings)
         if settings.dry_run:
             return _report(holdings, origin, Result.NEW if found.pin is None else _result(found), found.records)
         with holdings.lock():
             if holdings.mirror.feed(origin).pin() != found.pin:  # another pull was faster: look again at what is held
                 found = _check(holdings, place, origin, staging)
                 if isinstance(found, Refusal):
-                    return _refused(holdings, origin, found)
+                    return _refused(holdings, origin, found, staging, settings)
             return _keep(holdings, origin, found, settings)
     except SourceUnavailable as error:
-        return _refused(holdings, origin, Refusal(Result.INCOMPLETE, error.message, "F5", path=error.path))
+        refusal = Refusal(Result.INCOMPLETE, error.message, "F5", path=error.path)
+        return _refused(holdings, origin, refusal, staging, settings)
     finally:
         holdings.store.disk.remove_tree(staging)
 
@@ -155,11 +156,10 @@ def _check(holdings: Holdings, place: Transport, origin: str, staging: Path) -> 
         return head
     row = compare(head, pin, _MarkedFeed(holdings, origin) if pin is not None else None)
     if isinstance(row, Refusal):
-        return _with_evidence(holdings, origin, row, raw)
+        return row
     if row is Result.UP_TO_DATE:
         return _Checked(head, pin, (), (), 0)
-    checked = _check_slices(holdings, place, head, pin, staging)
-    return _with_evidence(holdings, origin, checked, raw) if isinstance(checked, Refusal) else checked
+    return _check_slices(holdings, place, head, pin, staging)
 
 
 class _MarkedFeed:
@@ -179,13 +179,6 @@ def _start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
         return None
     at = holdings.mirror.feed(origin).at(seq)
     return None if at is None else at[0]
-
-
-def _with_evidence(holdings: Holdings, origin: str, refusal: Refusal, head: bytes) -> Refusal:
-    """A fork is kept as evidence and freezes its origin [F5]."""
-    if refusal.result is Result.FORK:
-        holdings.mirror.freeze(origin, head)
-    return refusal
 
 
 def _check_slices(
@@ -310,7 +303,12 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int) -> Or
     )
 
 
-def _refused(holdings: Holdings, origin: str, refusal: Refusal) -> OriginPull:
+def _refused(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, settings: Settings) -> OriginPull:
+    """Report a refusal. A fork is kept as evidence, and freezes its origin until a person decides [F5]."""
+    evidence = holdings.store.disk.read_if_there(staging / HEAD_FILE)
+    if refusal.result is Result.FORK and evidence is not None and not settings.dry_run:
+        with holdings.lock():
+            holdings.mirror.freeze(origin, evidence)
     known = holdings.mirror.feed(origin).pin() is not None
     counts = holdings.counts(origin) if known else Counts()
     name = holdings.name(origin) if known else ""
@@ -345,15 +343,19 @@ def _pull_bridge(holdings: Holdings, source: BridgeSource, settings: Settings) -
         before = holdings.index.position(origin)[0]
         if folder.is_new() and not source.segments():
             return None
-        known = not folder.is_new()
-        if known and holdings.mirror.brake(origin) is None:
+        found = bridge.plan_copy(folder, source)
+        if isinstance(found, Refusal):
+            counts = holdings.counts(origin)
+            return OriginPull(origin, folder.name, found.result, 0, before, counts, found)
+        if settings.dry_run:
+            return OriginPull(origin, found.state.name, found.result, 0, before, holdings.counts(origin))
+        if found.changed and not folder.is_new() and holdings.mirror.brake(origin) is None:
             holdings.mirror.set_brake(origin, Brake(before, pending=True))
-        result = bridge.copy(folder, source)
+        if found.touched:
+            folder.store(found.state, found.changed)
         if settings.confirm:
             holdings.mirror.release_brake(origin)
         records = holdings.materialize(origin)
         holdings.refresh()
         _settle_brake(holdings, origin)
-        if isinstance(result, Refusal):
-            return OriginPull(origin, holdings.name(origin), result.result, 0, before, holdings.counts(origin), result)
-        return _report(holdings, origin, result, records)
+        return _report(holdings, origin, found.result, records)
