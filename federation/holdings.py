@@ -141,15 +141,17 @@ class Holdings:
         """Compute every verdict that is not known, and keep it."""
         while rows := self.index.unjudged(_JUDGED_AT_ONCE):
             heads = self.store.heads([(row.item_type, row.item_id) for row in rows])
-            self.index.set_verdicts([(row, self.judge(row, heads.get((row.item_type, row.item_id)))) for row in rows])
+            anything = self.index.has_decisions()
+            judged = [(row, self._judge(row, heads.get((row.item_type, row.item_id)), anything)) for row in rows]
+            self.index.set_verdicts(judged)
 
-    def judge(self, row: Row, local: LocalHead | None) -> Judgement:
+    def _judge(self, row: Row, local: LocalHead | None, anything_decided: bool) -> Judgement:
         """The verdict on one row [K3]."""
         foreign = row.foreign_head()
         return judge(
             foreign,
             local,
-            decided=self.index.is_decided(foreign.version),
+            decided=anything_decided and self.index.is_decided(foreign.version),
             same_payload=lambda: local is not None and self._same_payload(row, local),
             facts=self,
         )

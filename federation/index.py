@@ -257,6 +257,10 @@ class Index:
         ).fetchone()
         return Row(*found) if found else None
 
+    def has_decisions(self) -> bool:
+        """Whether anything was decided at all."""
+        return self._db.execute("SELECT 1 FROM decisions LIMIT 1").fetchone() is not None
+
     def is_decided(self, version: Version) -> bool:
         """Whether an accept or reject of ours covers this version, digest included [K3] [K5]."""
         found = self._db.execute(

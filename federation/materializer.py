@@ -8,7 +8,7 @@ flushed every 20,000 entities: memory is bounded. Judges nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -64,37 +64,21 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
     position = max(position, head.start_seq)
     batch = _Batch(origin, is_self, dict(index.notes(origin)))
     taken = 0
-    for slice_first, raw, lines in _slices(feed, position):
-        plain = _is_utf8(raw)
-        for line, offset in lines:
-            if line.startswith(_SKIP_START):
-                continue
-            taken += 1
-            batch.add(line, slice_first, offset, plain)
-        position = _end_of(feed, slice_first)
+    for file in feed.slices():
+        if file.last_seq <= position:
+            continue
+        raw = feed.raw(file)
+        plain, at = _is_utf8(raw), raw.index(b"\n") + 1
+        for line in raw[at:-1].split(b"\n"):
+            if not line.startswith(_SKIP_START) and (file.first_seq > position or line_end(line) > position):
+                taken += 1
+                batch.add(line, file.first_seq, at, plain)
+            at += len(line) + 1
+        position = file.last_seq
         if len(batch.newest) >= FLUSH_ENTITIES:
             batch.flush(index, position)
     batch.flush(index, head.last_seq)
     return taken
-
-
-def _slices(feed: FeedFolder, after_seq: int) -> Iterator[tuple[int, bytes, Iterator[tuple[bytes, int]]]]:
-    for file in feed.slices():
-        if file.last_seq > after_seq:
-            raw = feed.raw(file)
-            yield file.first_seq, raw, _placed(raw, after_seq if file.first_seq <= after_seq else 0)
-
-
-def _placed(raw: bytes, after_seq: int) -> Iterator[tuple[bytes, int]]:
-    at = raw.index(b"\n") + 1
-    for line in raw[at:-1].split(b"\n"):
-        if not after_seq or line_end(line) > after_seq:
-            yield line, at
-        at += len(line) + 1
-
-
-def _end_of(feed: FeedFolder, slice_first: int) -> int:
-    return next(file.last_seq for file in feed.slices() if file.first_seq == slice_first)
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -16,10 +16,9 @@ from blake3 import blake3
 from federation import feed
 from federation.model import Head, Pin, Refusal, Result, Slice
 from federation.signing import is_signed
-from journal import MAX_LINE_BYTES, chain_start, encode_header, split_c
+from journal import C_SUFFIX_BYTES, MAX_LINE_BYTES, chain_start, encode_header, split_c
 
-_LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
-_STUB_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":[1-9][0-9]{0,15},"redacted":true,')
+_LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),("redacted":true,)?')
 _MAX_FOREIGN_LINE: Final = MAX_LINE_BYTES + 64 * 1024  # room for what later versions may add
 
 
@@ -131,29 +130,30 @@ def split_slice(raw: bytes, entry: Slice, origin: str, prev_c: bytes, previous: 
 def walk(lines: Sequence[bytes], state: State, redacted: Collection[int], first_line: int = 2) -> State | Broken:
     """Recompute c and t over feed lines, from a state; Broken at the first line that does not follow [J4] [F2]."""
     seq, c, t = state
+    starts, hashed = _LINE_START.match, blake3  # the loop runs for every line ever pulled
     for number, line in enumerate(lines, first_line):
-        found = _LINE_START.match(line)
+        found = starts(line)
         if found is None:
             skip = feed.parse_skip(line)
-            if skip is None:
-                return Broken("malformed line", number, seq + 1)
-            first, last, c = skip
-            if first != seq + 1 or last < first:
-                return Broken(f"skip of seq {first} to {last}, expected {seq + 1}", number, first)
-            t = blake3(t + b"S" + first.to_bytes(8, "big") + last.to_bytes(8, "big") + c).digest()
-            seq = last
+            if skip is None or skip[0] != seq + 1 or skip[1] < skip[0]:
+                return Broken("malformed line, or a skip that does not follow", number, seq + 1)
+            first, seq, c = skip
+            t = feed.transcript_step(t, feed.SKIP_KIND, first, seq, c)
             continue
-        own, parts = int(found[1]), split_c(line)
-        if own != seq + 1 or parts is None or len(line) > _MAX_FOREIGN_LINE:
-            return Broken(f"malformed line or seq {own}, expected {seq + 1}", number, own)
-        if _STUB_START.match(line):
-            if own not in redacted:
-                return Broken("redaction stub that the head does not list", number, own)
-        elif blake3(c + parts[0]).digest() != parts[1]:
-            return Broken("c does not follow from the line before", number, own)
-        c, seq = parts[1], own
-        place = own.to_bytes(8, "big")
-        t = blake3(t + b"L" + place + place + c).digest()
+        seq += 1
+        if int(found[1]) != seq or len(line) > _MAX_FOREIGN_LINE:
+            return Broken(f"malformed line or seq {int(found[1])}, expected {seq}", number, seq)
+        if found[2] is None:
+            c = hashed(c + line[:-C_SUFFIX_BYTES]).digest()
+            if line[-C_SUFFIX_BYTES:] != b',"c":"%b"}' % c.hex().encode("ascii"):
+                return Broken("c does not follow from the line before", number, seq)
+        else:
+            parts = split_c(line)
+            if parts is None or seq not in redacted:
+                return Broken("redaction stub that the head does not list", number, seq)
+            c = parts[1]
+        place = seq.to_bytes(8, "big")
+        t = hashed(t + b"L" + place + place + c).digest()
     return State(seq, c, t)
 
 
@@ -173,6 +173,7 @@ def same_lines(ours: Sequence[bytes], theirs: Sequence[bytes], redacted: Collect
             continue
         seq = line_end(other)
         parts, held = split_c(other), split_c(mine)
-        if not (_STUB_START.match(other) and seq in redacted and parts and held and parts[1] == held[1]):
+        start = _LINE_START.match(other)
+        if not (start and start[2] and seq in redacted and parts and held and parts[1] == held[1]):
             return Broken("differs from the line we hold", number, seq)
     return Broken("has other lines than we hold", None, None) if len(ours) != len(theirs) else None

@@ -1,8 +1,8 @@
 """URLs: which remote does a text name, and is it safe to go there?
 
 Pure. What a person or a config file wrote in, a Url or an InvalidUrl out, against a list of what is allowed and before
-any library sees the text (DESIGN 5). Nothing that may be a secret gets into `display` or into an error [R2]. Looks at no
-disk: whether a place is there, and what it is, the transport finds out.
+any library sees the text (DESIGN 5). Nothing that may be a secret gets into `display` or into an error [R2]. Looks at
+no disk: whether a place is there, and what it is, the transport finds out.
 """
 
 from __future__ import annotations
