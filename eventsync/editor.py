@@ -36,9 +36,14 @@ def edited(editor: str | None, payload: Mapping[str, Any], name: str) -> Iterato
         if path.is_file() and path.read_bytes() != before:
             error.add_note(f"your text is kept in {path}")
         else:
-            shutil.rmtree(folder)
+            _discard(folder)
         raise
-    shutil.rmtree(folder)
+    _discard(folder)
+
+
+def _discard(folder: Path) -> None:
+    if folder.is_dir():  # an editor may have tidied up
+        shutil.rmtree(folder)
 
 
 def _run(editor: str | None, path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any, Final, NamedTuple
 
 from eventsync import config as configs
 from eventsync import exits
-from eventsync.errors import InvalidArgument
+from eventsync.errors import InvalidArgument, UnknownOrigin
 from federation.bridge import BridgeSource
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
+from federation.inbox import Inbox
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import OriginPull, OriginStatus, PublishReport, PushReport, RemotePull, Result
 from federation.publisher import Plan, PublishSettings, explain, publish
@@ -139,7 +140,7 @@ class Sharing:
             return [self._remote(name, remote.url, history) for name, remote in self.config.remotes.items()]
         if wanted in self.config.remotes:
             return [self._remote(wanted, self.config.remotes[wanted].url, history)]
-        if not (set(wanted) & set("/:") or wanted.startswith((".", "~")) or os.path.isdir(wanted)):
+        if not (set(wanted) & set("/:") or wanted.startswith((".", "~")) or Path(wanted).is_dir()):
             raise UnknownRemote(f"no remote {wanted!r}")
         return [self._remote("", _absolute(wanted), history)]
 
@@ -164,9 +165,9 @@ class Sharing:
         """What a publish would withhold, and why."""
         return explain(self.holdings, self._publish_settings())
 
-    def push(self, remotes: Sequence[Remote], *, named: bool) -> PushRun:
+    def push(self, remotes: Sequence[Remote], *, named: bool = False, confirmed: bool = False) -> PushRun:
         """Push what was published. A place that can only be read is a fault only when a person named it."""
-        reports = [push(self.holdings, remote) for remote in remotes]
+        reports = [push(self.holdings, remote, confirmed=confirmed) for remote in remotes]
         codes = [_push_code(report, named) for report in reports]
         for report in reports:
             if report.name:
@@ -195,7 +196,7 @@ class Sharing:
         except (FederationError, JournalError) as caught:
             error = caught
         remotes = self.remotes(None)
-        pushed = self.push(remotes, named=False)
+        pushed = self.push(remotes)
         pulled = self.pull(remotes, Settings())
         codes = [] if error is None else [exits.exit_of(error).code]
         codes += [code for code in (pushed.exit_code, pulled.exit_code) if code != exits.DONE]
@@ -206,6 +207,25 @@ class Sharing:
 
     def _publish_settings(self) -> PublishSettings:
         return PublishSettings(frozenset(self.config.publish.types), self.config.publish.saw)
+
+    # --- inbox ---
+
+    @property
+    def inbox(self) -> Inbox:
+        """The candidates."""
+        return Inbox(self.holdings)
+
+    def origin_named(self, wanted: str | None) -> str | None:
+        """The origin id a person means: the id, a unique beginning of one, or a label only one origin has."""
+        if wanted is None:
+            return None
+        origins = self.holdings.mirror.origins()
+        if wanted in origins:
+            return wanted
+        found = [origin for origin in origins if origin.startswith(wanted) or self.holdings.name(origin) == wanted]
+        if len(found) != 1:
+            raise UnknownOrigin(f"{'no' if not found else 'more than one'} origin is called {wanted!r}")
+        return found[0]
 
     # --- status ---
 
@@ -305,7 +325,7 @@ def _absolute(url: str) -> str:
     parsed = urls.parse(url)
     if "://" in url:
         return url
-    path = os.path.abspath(os.path.expanduser(parsed.path))
+    path = os.path.abspath(parsed.path.expanduser())  # noqa: PTH100 - resolve() would follow a symlink the person means
     if not path.isprintable():
         raise InvalidArgument(f"a path that cannot be printed: {path!r}")
     return path

@@ -155,7 +155,7 @@ class PublishReport(NamedTuple):
     last_seq: int
     gen: int
     published: int
-    withheld: Mapping[str, int]  # item type → records
+    withheld: Mapping[tuple[str, str], int]  # (item type, reason) → records
     slices: int
     changed: bool
 
@@ -174,7 +174,7 @@ class PushReport(NamedTuple):
 
     name: str
     url: str
-    result: str  # pushed | up_to_date | read_only | nothing_to_publish | refused | unavailable | failed
+    result: str  # pushed, up_to_date, read_only, nothing_to_publish, needs_decision, refused, unavailable or failed
     error: Exception | None
     last_seq: int | None
 

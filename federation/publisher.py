@@ -68,7 +68,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
             store.origin, [State(written.last_seq, bytes.fromhex(written.c), bytes.fromhex(written.t))]
         )
         holdings.index.ask_flagged_again()
-    withheld = Counter(entry.item_type for entry in plan.withheld)
+    withheld = Counter((entry.item_type, entry.reason) for entry in plan.withheld)
     return PublishReport(
         store.origin, written.last_seq, written.gen, plan.published, dict(withheld), len(written.slices), True
     )

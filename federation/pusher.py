@@ -7,7 +7,7 @@ it is [R3]. Slices go before the head [F4]; what left the feed goes one push lat
 from __future__ import annotations
 
 from federation.bridge import BridgeSource
-from federation.errors import FederationError, ForeignDataRefused, RemoteReadOnly, SourceUnavailable
+from federation.errors import DecisionNeeded, FederationError, ForeignDataRefused, RemoteReadOnly, SourceUnavailable
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Head, PushReport, Refusal
 from federation.puller import Remote
@@ -15,8 +15,11 @@ from federation.transports import Transport, Wanted
 from federation.verification import read_head
 
 
-def push(holdings: Holdings, remote: Remote) -> PushReport:
-    """Push what was published. Faults of the place are in the report; faults of our own are raised."""
+def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> PushReport:
+    """Push what was published. Faults of the place are in the report; faults of our own are raised.
+
+    The first push to a place that is not local needs a person's word: `confirmed`.
+    """
     holdings.store.refuse_when_copied()
     head = holdings.own.head()
     if head is None:
@@ -28,6 +31,8 @@ def push(holdings: Holdings, remote: Remote) -> PushReport:
         there = _head_there(holdings, place)
         if there is not None and there.raw == head.raw:
             return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
+        if there is None and not place.is_local and not confirmed:
+            raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
         _refuse_other_copy(holdings, head, there)
         keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
         names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
@@ -36,6 +41,8 @@ def push(holdings: Holdings, remote: Remote) -> PushReport:
         return PushReport(remote.name, remote.url, "read_only", error, None)
     except ForeignDataRefused as error:
         return PushReport(remote.name, remote.url, "refused", error, None)
+    except DecisionNeeded as error:
+        return PushReport(remote.name, remote.url, "needs_decision", error, None)
     except SourceUnavailable as error:
         return PushReport(remote.name, remote.url, "unavailable", error, None)
     except FederationError as error:

@@ -29,6 +29,8 @@ _COMPLETE: Final = "_EVENTSYNC_COMPLETE"  # the variable that a shell's completi
 
 _ENTITIES: Final = "eventsync.cli.entities"
 _STORES: Final = "eventsync.cli.stores"
+_EXCHANGE: Final = "eventsync.cli.exchange"
+_INBOX: Final = "eventsync.cli.inboxes"
 
 program: Final = Group(
     name=NAME,
@@ -50,7 +52,16 @@ program: Final = Group(
       _EVENTSYNC_COMPLETE=fish_source eventsync | source""",
     sections={
         "Entities": dict.fromkeys(["put", "edit", "rm", "show", "ls", "log"], _ENTITIES),
-        "The store": {"init": _STORES, "verify": _STORES, "rebuild": _STORES, "identity": "eventsync.cli.identities"},
+        "Other stores": {
+            "remote": "eventsync.cli.remotes",
+            **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
+        },
+        "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject"], _INBOX),
+        "The store": {
+            **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
+            "identity": "eventsync.cli.identities",
+            "demo": "eventsync.cli.demos",
+        },
     },
     params=[
         click.Option(
@@ -65,26 +76,26 @@ program: Final = Group(
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, group: Group = program) -> int:
     """Run the program and return its exit code; the interpreter is left as it was found."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if _COMPLETE in os.environ:
         from click.shell_completion import shell_complete
 
-        return shell_complete(program, {}, NAME, _COMPLETE, os.environ[_COMPLETE])
+        return shell_complete(group, {}, NAME, _COMPLETE, os.environ[_COMPLETE])
     console = Console(Surroundings.of_process())
     with _sigterm_as_exception():
         try:
-            _run(console, given)
+            _run(group, console, given)
         except ReaderLeft:  # everything is done but the telling
             pass
     return console.exit_code
 
 
-def _run(console: Console, arguments: Sequence[str]) -> None:
+def _run(group: Group, console: Console, arguments: Sequence[str]) -> None:
     try:
-        with program.make_context(NAME, list(arguments), obj=console) as context:
-            program.invoke(context)
+        with group.make_context(NAME, list(arguments), obj=console) as context:
+            group.invoke(context)
         console.flush()
     except click.exceptions.Exit as end:
         console.exit_code = end.exit_code

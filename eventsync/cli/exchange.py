@@ -1,0 +1,161 @@
+"""Commands that exchange: publish, push, pull, sync, status."""
+
+from __future__ import annotations
+
+import click
+
+from eventsync import exchange_report
+from eventsync.cli.commands import Command, opened_store, pass_console
+from eventsync.cli.console import Console
+from eventsync.sharing import Sharing, sharing
+from federation.errors import UnknownRemote
+from federation.model import PublishReport
+from federation.puller import Remote, Settings
+
+
+@click.command(
+    "publish",
+    cls=Command,
+    example="""
+    eventsync publish
+    eventsync publish --explain
+    """,
+)
+@click.option("--explain", is_flag=True, help="Show what would be published and withheld, and why; publish nothing.")
+@click.option("--yes", is_flag=True, help="Publish although a record looks as if it held a secret.")
+@pass_console
+def publish(console: Console, explain: bool, yes: bool) -> None:
+    """Sign what is new and add it to this store's feed.
+
+    Types that are not listed in [publish].types and private records stay here. Publishing reaches nobody by itself:
+    `push` does.
+    """
+    with opened_store(console) as store, sharing(store) as found:
+        if explain:
+            _explain(console, found)
+            return
+        report = found.publish(allow_secrets=yes)
+        if console.json:
+            console.document(exchange_report.publish_document(report))
+            return
+        for line in exchange_report.publish_lines(report):
+            console.note(line)
+
+
+def _explain(console: Console, found: Sharing) -> None:
+    plan, head = found.explain(), found.holdings.own.head()
+    if console.json:
+        gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
+        counts = {(entry.item_type, entry.reason): 0 for entry in plan.withheld}
+        for entry in plan.withheld:
+            counts[entry.item_type, entry.reason] += 1
+        last_seq = 0 if head is None else head.last_seq
+        report = PublishReport(found.store.origin, last_seq, gen, plan.published, counts, slices, False)
+        console.document(exchange_report.publish_document(report, plan.withheld))
+        return
+    console.answer(exchange_report.explain_lines(plan.withheld, plan.published))
+
+
+@click.command(
+    "push",
+    cls=Command,
+    example="""
+    eventsync push bus
+    eventsync push --all
+    """,
+)
+@click.argument("remote", metavar="[REMOTE]", required=False)
+@click.option("--all", "everywhere", is_flag=True, help="Push to all remotes.")
+@click.option("--yes", is_flag=True, help="Push for the first time to a remote that is not local.")
+@pass_console
+def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> None:
+    """Publish what is new, then copy the feed to a remote, or to all."""
+    with opened_store(console) as store, sharing(store) as found:
+        remotes = _meant(found, remote, everywhere)
+        found.publish()
+        run = found.push(remotes, named=remote is not None, confirmed=yes)
+        console.exit_code = run.exit_code
+        if console.json:
+            console.document(exchange_report.push_document(run))
+            return
+        for line in exchange_report.push_lines(run):
+            console.note(line)
+
+
+@click.command(
+    "pull",
+    cls=Command,
+    example="""
+    eventsync pull bus
+    eventsync pull ../other-project
+    eventsync pull --all
+    """,
+)
+@click.argument("remote", metavar="[REMOTE|URL]", required=False)
+@click.option("--all", "everywhere", is_flag=True, help="Pull from all remotes.")
+@click.option("--confirm", is_flag=True, help="Release what was held because it was more at once than usual.")
+@click.option("--dry-run", is_flag=True, help="Fetch and verify, and keep nothing.")
+@pass_console
+def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, dry_run: bool) -> None:
+    """Fetch what others published, verify it, and show what is new as candidates in the inbox.
+
+    Nothing local changes: `inbox` lists the candidates, `accept` and `reject` decide.
+    """
+    with opened_store(console) as store, sharing(store) as found:
+        run = found.pull(_meant(found, remote, everywhere), Settings(confirm, dry_run))
+        console.exit_code = run.exit_code
+        if console.json:
+            console.document(exchange_report.pull_document(run))
+            return
+        for line in exchange_report.pull_lines(run):
+            console.note(line)
+
+
+def _meant(found: Sharing, remote: str | None, everywhere: bool) -> list[Remote]:
+    """The remotes a person means: one, or all."""
+    if remote is not None and everywhere:
+        raise click.UsageError("give a remote or --all, not both")
+    remotes = found.remotes(remote)
+    if not remotes and not everywhere:
+        raise UnknownRemote("no remote is configured")
+    return remotes
+
+
+@click.command(
+    "sync",
+    cls=Command,
+    example="""
+    eventsync sync
+    0 3 * * *  eventsync --store ~/notes sync --quiet     (a line for cron)
+    """,
+)
+@pass_console
+def sync(console: Console) -> None:
+    """Publish, then push to and pull from all remotes: the line for cron."""
+    with opened_store(console) as store, sharing(store) as found:
+        run = found.sync()
+        console.exit_code = run.exit_code
+        if console.json:
+            console.document(exchange_report.sync_document(run))
+            return
+        if run.publish is not None:
+            for line in exchange_report.publish_lines(run.publish):
+                console.note(line)
+        if run.publish_error is not None:
+            console.warn(f"nothing was published: {run.publish_error}")
+        for line in (*exchange_report.push_lines(run.push), *exchange_report.pull_lines(run.pull)):
+            console.note(line)
+
+
+@click.command("status", cls=Command, example="eventsync status")
+@pass_console
+def status(console: Console) -> None:
+    """Show where this store, its remotes and the stores it learns from stand."""
+    with opened_store(console) as store, sharing(store) as found:
+        seen = found.status()
+        if console.json:
+            console.document(exchange_report.status_document(seen))
+        else:
+            console.answer(exchange_report.status_lines(seen))
+        for warning in seen.warnings:
+            console.warn(warning)

@@ -1,0 +1,156 @@
+"""Commands on candidates: inbox, diff, accept, reject."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from eventsync import exchange_report, exits, report
+from eventsync.cli.commands import Command, opened_store, pass_console
+from eventsync.cli.console import Console
+from eventsync.sharing import sharing
+from federation.inbox import Filter
+from federation.model import DecisionReport, Verdict
+
+_origin = click.option("--origin", metavar="ORIGIN", help="Only of one origin: its id, a beginning of it, or its name.")
+_type = click.option("--type", "item_type", metavar="TYPE", help="Only of one item type.")
+_candidates = click.argument("candidates", metavar="CND...", nargs=-1)
+
+
+@click.command(
+    "inbox",
+    cls=Command,
+    example="""
+    eventsync inbox
+    eventsync inbox --verdict conflict --json
+    """,
+)
+@_origin
+@_type
+@click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only with one verdict.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N rows.")
+@click.option("--all", "settled_too", is_flag=True, help="Settled ones too: known and identical.")
+@pass_console
+def inbox(
+    console: Console,
+    origin: str | None,
+    item_type: str | None,
+    verdict: str | None,
+    limit: int | None,
+    settled_too: bool,
+) -> None:
+    """List what other stores have that this one has not decided about."""
+    with opened_store(console) as store, sharing(store) as found:
+        stale = found.holdings.look()
+        wanted = Filter(found.origin_named(origin), item_type, verdict, settled_too)
+        held = found.inbox.held(wanted)
+        if console.json:
+            rows = map(exchange_report.candidate_row, found.inbox.candidates(wanted, payloads=True))
+            console.stream("candidates", islice(rows, limit), held=held)
+        else:
+            everything = list(found.inbox.candidates(wanted))
+            shown = [candidate for candidate in everything if not candidate.held]
+            rows_shown = shown[: limit or console.rows]
+            console.answer_table(exchange_report.candidate_lines(rows_shown, console.columns))
+            more = len(shown) - len(rows_shown)
+            if more:
+                console.note(f"{more} more; --limit {len(shown)} shows them")
+            if held:
+                console.note(f"{held} more are held")
+            if not everything:
+                console.note("inbox is empty")
+        if stale is not None:
+            console.warn(f"the newest candidates may be missing here: {stale}")
+
+
+@click.command("diff", cls=Command, example="eventsync diff cnd_9f343c0b1628")
+@click.argument("candidate", metavar="CND")
+@pass_console
+def diff(console: Console, candidate: str) -> None:
+    """Show a candidate beside what is here."""
+    with opened_store(console) as store, sharing(store) as found:
+        found.holdings.look()
+        seen = found.inbox.diff(candidate)
+        if console.json:
+            console.document(exchange_report.diff_document(seen))
+            return
+        console.answer(exchange_report.diff_lines(seen))
+
+
+@click.command(
+    "accept",
+    cls=Command,
+    example="""
+    eventsync accept cnd_9f343c0b1628
+    eventsync accept --all --origin laptop
+    eventsync accept cnd_9f343c0b1628 --theirs
+    """,
+)
+@_candidates
+@click.option("--all", "everything", is_flag=True, help="All open candidates that need no choice, as one batch.")
+@_origin
+@_type
+@click.option("--theirs", is_flag=True, help="Where it conflicts, take the foreign version over the local one.")
+@pass_console
+def accept(
+    console: Console,
+    candidates: tuple[str, ...],
+    everything: bool,
+    origin: str | None,
+    item_type: str | None,
+    theirs: bool,
+) -> None:
+    """Take candidates over: each becomes one local record. Several are one batch, all or none.
+
+    A conflict is taken only with --theirs; the local version stays in the history.
+    """
+    if everything == bool(candidates):
+        raise click.UsageError("give candidates or --all, one of them")
+    if not everything and (origin or item_type):
+        raise click.UsageError("--origin and --type go with --all")
+    with opened_store(console) as store, sharing(store) as found:
+        agent = console.around.agent
+        if everything:
+            wanted = Filter(found.origin_named(origin), item_type)
+            decided = found.inbox.accept_all(wanted, theirs=theirs, agent=agent)
+            held = found.inbox.held(wanted)
+        else:
+            decided, held = found.inbox.accept(candidates, theirs=theirs, agent=agent), 0
+        _print_decided(console, decided, "nothing to accept")
+        if held:
+            console.note(f"{held} more are held: run it again, or look why with `eventsync status`")
+
+
+@click.command(
+    "reject",
+    cls=Command,
+    example="""
+    eventsync reject cnd_9f343c0b1628 --reason 'not for this project'
+    """,
+)
+@_candidates
+@click.option("--reason", metavar="R", help="Why; it stands in the record.")
+@pass_console
+def reject(console: Console, candidates: tuple[str, ...], reason: str | None) -> None:
+    """Decline candidates: exactly the versions shown, from whomever they come. A newer version is a new question."""
+    if not candidates:
+        raise click.UsageError("give at least one candidate")
+    with opened_store(console) as store, sharing(store) as found:
+        decided = found.inbox.reject(candidates, reason=reason, agent=console.around.agent)
+        _print_decided(console, decided, "nothing to reject")
+
+
+def _print_decided(console: Console, decided: DecisionReport, otherwise: str) -> None:
+    """Tell what was written and what was left; something left open needs a person (22)."""
+    if any(entry.verdict != Verdict.KNOWN for entry in decided.left):
+        console.exit_code = exits.DECISION
+    if console.json:
+        document = report.records_document(decided.written, exchange_report.left_rows(decided.left))
+        console.document(document)
+        return
+    nothing = [] if decided.left else [otherwise]
+    for line in [report.written_line(record) for record in decided.written] or nothing:
+        console.note(line)
+    for line in exchange_report.left_lines(decided.left):
+        console.note(line)

@@ -1,0 +1,123 @@
+"""Commands on remotes: remote add, list, show, remove, rename, set-url."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from eventsync import exchange_report
+from eventsync.cli.commands import Command, Group, opened_store, pass_console
+from eventsync.cli.console import Console
+from eventsync.sharing import sharing
+from eventsync.text import clean
+
+_HERE: Final = "eventsync.cli.remotes"
+
+remote = Group(
+    name="remote",
+    help="Name the places this store publishes to and pulls from.",
+    sections={
+        "Commands": {
+            "add": f"{_HERE}:add",
+            "list": f"{_HERE}:list_",
+            "show": f"{_HERE}:show",
+            "remove": f"{_HERE}:remove",
+            "rename": f"{_HERE}:rename",
+            "set-url": f"{_HERE}:set_url",
+        }
+    },
+)
+_name = click.argument("name", metavar="NAME")
+_url = click.argument("url", metavar="URL")
+
+
+@click.command(
+    "add",
+    cls=Command,
+    document="remote add",
+    example="""
+    eventsync remote add bus /mnt/shared/bus
+    eventsync remote add other ../other-project
+    """,
+)
+@_name
+@_url
+@pass_console
+def add(console: Console, name: str, url: str) -> None:
+    """Add a remote: a directory that is a bus for many stores, another store, one feed, or a .brainclaw store."""
+    with opened_store(console) as store, sharing(store) as found:
+        kept = found.add_remote(name, url)
+        if console.json:
+            console.document({"name": name, "url": found.remote_status(name).url})
+        console.note(f"remote {clean(name)}: {clean(kept)}; `eventsync sync` publishes to it and pulls from it")
+
+
+@click.command("list", cls=Command, document="remote list", example="eventsync remote list")
+@pass_console
+def list_(console: Console) -> None:
+    """List the remotes."""
+    with opened_store(console) as store, sharing(store) as found:
+        remotes = [found.remote_status(name) for name in found.config.remotes]
+        if console.json:
+            console.document({"remotes": [exchange_report.remote_document(entry) for entry in remotes]})
+            return
+        console.answer(f"{clean(entry.name)}  {clean(entry.url)}" for entry in remotes)
+
+
+@click.command("show", cls=Command, document="remote show", example="eventsync remote show bus")
+@_name
+@pass_console
+def show(console: Console, name: str) -> None:
+    """Show a remote and how it went there last."""
+    with opened_store(console) as store, sharing(store) as found:
+        status = found.remote_status(name)
+        if console.json:
+            console.document(exchange_report.remote_document(status))
+            return
+        console.answer(
+            [
+                f"{clean(status.name)}  {clean(status.url)}",
+                f"  last success: {status.last_success_at or 'never'}",
+                f"  last try: {status.last_try_at or 'never'}",
+                f"  last error: {clean(status.last_error or 'none')}",
+            ]
+        )
+
+
+@click.command("remove", cls=Command, document="remote remove", example="eventsync remote remove bus")
+@_name
+@pass_console
+def remove(console: Console, name: str) -> None:
+    """Remove a remote. What was pulled from it stays."""
+    with opened_store(console) as store, sharing(store) as found:
+        found.remove_remote(name)
+        if console.json:
+            console.document({"name": name})
+        console.note(f"remote {clean(name)} removed; what was pulled from it stays")
+
+
+@click.command("rename", cls=Command, document="remote rename", example="eventsync remote rename bus usb-stick")
+@_name
+@click.argument("new_name", metavar="NEW")
+@pass_console
+def rename(console: Console, name: str, new_name: str) -> None:
+    """Give a remote another name."""
+    with opened_store(console) as store, sharing(store) as found:
+        found.rename_remote(name, new_name)
+        if console.json:
+            console.document({"name": new_name})
+        console.note(f"remote {clean(name)} is now {clean(new_name)}")
+
+
+@click.command("set-url", cls=Command, document="remote set-url", example="eventsync remote set-url bus /mnt/new/bus")
+@_name
+@_url
+@pass_console
+def set_url(console: Console, name: str, url: str) -> None:
+    """Give a remote another URL."""
+    with opened_store(console) as store, sharing(store) as found:
+        kept = found.set_url(name, url)
+        if console.json:
+            console.document({"name": name, "url": found.remote_status(name).url})
+        console.note(f"remote {clean(name)}: {clean(kept)}")

@@ -1,0 +1,112 @@
+"""Demo: two stores in a temporary folder share over a directory, told as a story.
+
+Runs the real use cases on real files, with keys of its own in the same folder, and removes everything afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsync import exchange_report as words
+from eventsync.sharing import Sharing, sharing
+from eventsync.text import pretty_json
+from federation.inbox import Filter
+from federation.puller import Settings
+from journal import Store
+
+Tell = Callable[[str], None]
+
+
+def run(tell: Tell) -> None:
+    """Play the story; `tell` gets a line at a time. An AssertionError means that something did not come out as told."""
+    with tempfile.TemporaryDirectory(prefix="eventsync-demo-") as folder:
+        root = Path(folder)
+        (root / "bus").mkdir()
+        with _store(root, "laptop") as laptop, _store(root, "desktop") as desktop:
+            _play(laptop, desktop, tell)
+
+
+@contextmanager
+def _store(root: Path, name: str) -> Iterator[Sharing]:
+    store = Store.init(root / name, name=name, data_folder=root / "keys")
+    try:
+        with sharing(store) as found:
+            found.add_remote("bus", str(root / "bus"))
+            yield found
+    finally:
+        store.close()
+
+
+def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
+    tell("Two stores, `laptop` and `desktop`, and a shared folder between them: the bus.")
+    tell("")
+    tell("1. On the laptop an agent writes down a plan and a decision, and keeps a session to itself.")
+    with laptop.store.mutate(agent="demo") as mutation:
+        mutation.put(
+            "plan", "pln_1", {"title": "Number invoices by table", "status": "open"}, summary="Number invoices"
+        )
+        mutation.put("decision", "dec_1", {"title": "Use SQLite", "why": "one file"}, summary="Use SQLite")
+        mutation.put("session", "ses_1", {"started": "09:00"})
+    _exchange(laptop, tell)
+    tell("")
+    tell("2. The desktop pulls. What is new waits in its inbox; nothing of its own has changed.")
+    _pull(desktop, tell)
+    _show_inbox(desktop, tell)
+    assert not desktop.store.list()
+    tell("")
+    tell("3. The desktop accepts both, and goes on with the plan.")
+    desktop.inbox.accept_all(Filter(), theirs=False, agent="demo")
+    with desktop.store.mutate(agent="demo") as mutation:
+        mutation.put(
+            "plan", "pln_1", {"title": "Number invoices by table", "status": "done"}, summary="Number invoices"
+        )
+    _exchange(desktop, tell)
+    tell("")
+    tell(
+        "4. Meanwhile the laptop changed the same plan. Neither has seen the other: that is a conflict, and it is shown."
+    )
+    with laptop.store.mutate(agent="demo") as mutation:
+        mutation.put("plan", "pln_1", {"title": "Number invoices by year", "status": "open"}, summary="Number invoices")
+    _pull(laptop, tell)
+    _show_inbox(laptop, tell)
+    conflict = next(iter(laptop.inbox.candidates(Filter(verdict="conflict"))))
+    for line in words.diff_lines(laptop.inbox.diff(conflict.id)):
+        tell(f"   {line}")
+    tell("")
+    tell("5. A person decides: the desktop's version. The laptop's own stays in its history.")
+    laptop.inbox.accept([conflict.id], theirs=True, agent="demo")
+    for line in pretty_json(laptop.store.get("plan", "pln_1").payload).splitlines():
+        tell(f"   {line}")
+    _exchange(laptop, tell)
+    _pull(desktop, tell)
+    tell("")
+    tell("6. Both agree, and pulling again changes nothing.")
+    before = (laptop.store.position().seq, desktop.store.position().seq)
+    _pull(laptop, tell)
+    _pull(desktop, tell)
+    assert before == (laptop.store.position().seq, desktop.store.position().seq)
+    assert laptop.store.get("plan", "pln_1").payload == desktop.store.get("plan", "pln_1").payload
+    assert not list(desktop.inbox.candidates(Filter()))
+    tell("")
+    tell("That is all there is to it. Make a store of your own with `eventsync init`.")
+
+
+def _exchange(store: Sharing, tell: Tell) -> None:
+    name = store.store.name
+    for line in words.publish_lines(store.publish()):
+        tell(f"   {name}: {line}")
+    for line in words.push_lines(store.push(store.remotes(None))):
+        tell(f"   {name}: push to {line}")
+
+
+def _pull(store: Sharing, tell: Tell) -> None:
+    for line in words.pull_lines(store.pull(store.remotes(None), Settings())):
+        tell(f"   {store.store.name}: {'pull from ' if not line.startswith(' ') else ''}{line}")
+
+
+def _show_inbox(store: Sharing, tell: Tell) -> None:
+    for line in words.candidate_lines(store.inbox.candidates(Filter()), None):
+        tell(f"   {line}")

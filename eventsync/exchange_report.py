@@ -1,0 +1,360 @@
+"""Exchange report: what publish, push, pull, inbox and status come to, as JSON documents or lines of text.
+
+Pure, as `report` is. Everything foreign passes `text`; in JSON it stands in data fields, and candidates are marked
+`"trust": "foreign"`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from eventsync.exits import exit_of
+from eventsync.report import Document, error_document, key_of
+from eventsync.text import clean, pad, pretty_json, shorten, width
+
+if TYPE_CHECKING:
+    from eventsync.sharing import PullRun, PushRun, RemoteStatus, Status, SyncRun
+    from federation.inbox import Difference
+    from federation.model import Candidate, Left, OriginPull, PublishReport, PushReport, RemotePull, Withheld
+
+_REASONS: Final = {
+    "type": "type is not in [publish].types",
+    "private": "private",
+    "internal": "the journal's own",
+    "void": "of a batch that was never finished",
+    "torn": "lost in a crash before it was acknowledged",
+}
+_RESULTS: Final = {
+    "new": "new",
+    "updated": "updated",
+    "up_to_date": "up to date",
+    "stale": "older than what is here",
+    "incomplete": "incomplete, try again later",
+    "refused": "REFUSED",
+    "fork": "FORKED",
+    "pushed": "pushed",
+    "read_only": "can only be pulled from",
+    "nothing_to_publish": "nothing was published yet",
+    "needs_decision": "needs your word",
+    "unavailable": "unavailable",
+    "failed": "failed",
+}
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def error_value(error: Exception | None) -> Document | None:
+    """An error within a report, in the shape errors have on stderr; None where there is none."""
+    if error is None:
+        return None
+    row = exit_of(error)
+    value: Document = error_document(row, error, str(error), row.hint)["error"]
+    return value
+
+
+def publish_document(report: PublishReport, explained: Sequence[Withheld] | None = None) -> Document:
+    """What a publish did, or with `explained` would do."""
+    withheld: dict[str, int] = {}
+    for (item_type, _), count in report.withheld.items():
+        withheld[item_type] = withheld.get(item_type, 0) + count
+    document = {
+        "origin_store_id": report.origin,
+        "last_seq": report.last_seq,
+        "gen": report.gen,
+        "published": report.published,
+        "withheld": withheld,
+        "slices": report.slices,
+    }
+    if explained is not None:
+        document["explain"] = [entry._asdict() for entry in explained]
+    return document
+
+
+def push_document(run: PushRun) -> Document:
+    """What a push did for each remote."""
+    rows = [
+        {
+            "name": report.name or None,
+            "url": report.url,
+            "result": report.result,
+            "error": error_value(report.error),
+            "last_seq": report.last_seq,
+        }
+        for report in run.remotes
+    ]
+    return {"remotes": rows, "exit_code": run.exit_code}
+
+
+def pull_document(run: PullRun) -> Document:
+    """What a pull did for each remote and origin."""
+    rows = [
+        {
+            "name": report.name or None,
+            "url": report.url,
+            "error": error_value(report.error),
+            "origins": [_origin_pull(found) for found in report.origins],
+            "ignored": report.ignored,
+        }
+        for report in run.remotes
+    ]
+    return {"remotes": rows, "exit_code": run.exit_code}
+
+
+def _origin_pull(found: OriginPull) -> Document:
+    refusal = None
+    if found.refusal is not None:
+        facts = found.refusal._asdict()
+        refusal = {key: facts[key] for key in ("message", "rule", "path", "line", "seq")}
+    return {
+        "origin_store_id": found.origin,
+        "name": found.name,
+        "result": str(found.result),
+        "records": found.records,
+        "last_seq": found.last_seq,
+        "candidates": found.candidates._asdict(),
+        "refusal": refusal,
+        "braked": found.braked,
+        "warnings": list(found.warnings),
+    }
+
+
+def sync_document(run: SyncRun) -> Document:
+    """What each part of a sync came to."""
+    return {
+        "publish": None if run.publish is None else publish_document(run.publish),
+        "publish_error": error_value(run.publish_error),
+        "push": push_document(run.push),
+        "pull": pull_document(run.pull),
+        "exit_code": run.exit_code,
+    }
+
+
+def candidate_row(found: Candidate) -> Document:
+    """One candidate of `inbox`."""
+    return {
+        "id": found.id,
+        "origin_store_id": found.origin,
+        "origin_name": found.origin_name,
+        "item_type": found.item_type,
+        "item_id": found.item_id,
+        "seq": found.seq,
+        "entity_rev": found.entity_rev,
+        "action": found.action,
+        "verdict": str(found.verdict),
+        "label": found.label,
+        "summary": found.summary,
+        "digest": found.digest,
+        "payload": found.payload,
+        "held": found.held,
+        "trust": "foreign",
+    }
+
+
+def diff_document(found: Difference) -> Document:
+    """A candidate beside what is here."""
+    local = found.local_head
+    return {
+        "candidate": candidate_row(found.candidate._replace(payload=found.foreign)),
+        "local": None
+        if local is None
+        else {
+            "entity_rev": local.entity_rev,
+            "seq": local.seq,
+            "deleted": local.deleted,
+            "payload": found.local,
+        },
+    }
+
+
+def left_rows(left: Iterable[Left]) -> list[Document]:
+    """Candidates that a decision left as they were."""
+    return [{"id": entry.id, "verdict": str(entry.verdict), "reason": entry.reason} for entry in left]
+
+
+def remote_document(remote: RemoteStatus) -> Document:
+    """A remote and what the run log says of it."""
+    return remote._asdict()
+
+
+def status_document(status: Status) -> Document:
+    """Where everything stands."""
+    store = status.store
+    return {
+        "store": {
+            "origin_store_id": store.origin,
+            "name": store.name,
+            "path": str(store.path),
+            "last_seq": store.last_seq,
+            "applied_seq": store.applied_seq,
+            "published_seq": store.published_seq,
+        },
+        "pending": status.pending,
+        "remotes": [remote_document(remote) for remote in status.remotes],
+        "origins": [
+            {
+                "origin_store_id": found.origin,
+                "name": found.name,
+                "last_seq": found.last_seq,
+                "state": found.state,
+                "pending": found.pending,
+                "they_have_seq": found.they_have_seq,
+                "they_accepted": found.they_accepted,
+                "they_rejected": found.they_rejected,
+            }
+            for found in status.origins
+        ],
+    }
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def short_origin(origin: str) -> str:
+    """Enough of an origin id to tell it from others on a screen."""
+    return clean(origin if origin.startswith("brainclaw:") else f"{origin[:11]}…")
+
+
+def _who(name: str, origin: str) -> str:
+    return f"{shorten(clean(name), 40)} ({short_origin(origin)})" if name else short_origin(origin)
+
+
+def publish_lines(report: PublishReport) -> Iterator[str]:
+    """What a publish did, and what it kept back."""
+    if not report.changed:
+        yield f"nothing new to publish (seq {report.last_seq})" if report.gen else "nothing to publish yet"
+    else:
+        yield f"published {_count(report.published, 'record')} up to seq {report.last_seq} (gen {report.gen})"
+    yield from withheld_lines(report.withheld)
+
+
+def withheld_lines(withheld: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """What was kept back, by type and reason."""
+    for (item_type, reason), count in sorted(withheld.items()):
+        if reason != "internal":
+            yield f"  withheld {_count(count, 'record')} of {clean(item_type)}: {_REASONS.get(reason, reason)}"
+
+
+def explain_lines(explained: Sequence[Withheld], published: int) -> Iterator[str]:
+    """What a publish would do, record by record."""
+    yield f"would publish {_count(published, 'record')} and withhold {len(explained)}"
+    for entry in explained:
+        yield f"  seq {entry.seq}  {key_of(entry.item_type, entry.item_id)}  {_REASONS.get(entry.reason, entry.reason)}"
+
+
+def push_lines(run: PushRun) -> Iterator[str]:
+    """One line for each remote."""
+    for report in run.remotes:
+        yield _push_line(report)
+
+
+def _push_line(report: PushReport) -> str:
+    seq = "" if report.last_seq is None else f", seq {report.last_seq}"
+    why = "" if report.error is None else f": {clean(str(report.error))}"
+    return f"{clean(report.name or report.url)}  {_RESULTS.get(report.result, report.result)}{seq}{why}"
+
+
+def pull_lines(run: PullRun) -> Iterator[str]:
+    """A line for each remote and one for each origin found there."""
+    for report in run.remotes:
+        yield from _remote_pull_lines(report)
+
+
+def _remote_pull_lines(report: RemotePull) -> Iterator[str]:
+    if report.error is not None:
+        yield f"{clean(report.name or report.url)}  failed: {clean(str(report.error))}"
+        return
+    yield f"{clean(report.name or report.url)}{'' if report.origins else '  no feeds of others'}"
+    for found in report.origins:
+        records = f", {_count(found.records, 'record')}" if found.records else ""
+        yield f"  {_who(found.name, found.origin)}  {_RESULTS[found.result]}{records}{_open_words(found)}"
+        if found.refusal is not None:
+            yield f"    {clean(str(found.refusal))}"
+        if found.braked:
+            yield "    more changes at once than usual: held for you; look at them, then `eventsync pull --confirm`"
+        for warning in found.warnings:
+            yield f"    note: {clean(warning)}"
+
+
+def _open_words(found: OriginPull) -> str:
+    counts = found.candidates
+    held = f", {counts.held} held" if counts.held else ""
+    return f"; {counts.open} open{held}" if counts.open or counts.held else ""
+
+
+def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator[str]:
+    """A table of candidates."""
+    rows = [
+        (
+            candidate.id,
+            str(candidate.verdict),
+            key_of(candidate.item_type, candidate.item_id),
+            shorten(clean(candidate.origin_name or short_origin(candidate.origin)), 24),
+            clean(candidate.summary or candidate.label or ""),
+        )
+        for candidate in found
+    ]
+    if not rows:
+        return
+    table = [("ID", "VERDICT", "ENTITY", "FROM", "SUMMARY"), *rows]
+    widths = [max(width(row[column]) for row in table) for column in range(4)]
+    for row in table:
+        line = "  ".join([*(pad(row[column], widths[column]) for column in range(4)), row[4]]).rstrip()
+        yield line if columns is None else shorten(line, columns)
+
+
+def diff_lines(found: Difference) -> Iterator[str]:
+    """A candidate beside what is here, as a unified diff of the pretty payloads."""
+    candidate = found.candidate
+    yield f"{candidate.id}  {candidate.verdict}  {key_of(candidate.item_type, candidate.item_id)}"
+    yield f"from {_who(candidate.origin_name, candidate.origin)}, seq {candidate.seq}"
+    if candidate.label:
+        yield clean(candidate.label)
+    local = [] if found.local is None else pretty_json(found.local).splitlines()
+    foreign = [] if found.foreign is None else pretty_json(found.foreign).splitlines()
+    if found.local_head is None or found.local_head.deleted:
+        yield "not here" if found.local_head is None else "deleted here"
+    if candidate.action == "delete":
+        yield "deleted there"
+    changed = list(difflib.unified_diff(local, foreign, "local", "foreign", n=3, lineterm=""))
+    yield from changed or ["the payloads are the same"]
+
+
+def left_lines(left: Iterable[Left]) -> Iterator[str]:
+    """Candidates that a decision left as they were."""
+    for entry in left:
+        yield f"left: {entry.id}  {clean(entry.reason)}"
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """Where everything stands, for a person."""
+    store = status.store
+    yield f"{clean(store.name)} ({short_origin(store.origin)})  {clean(str(store.path))}"
+    unpublished = store.last_seq - store.published_seq
+    news = f", {_count(unpublished, 'record')} not yet published" if unpublished > 0 else ""
+    yield f"  last seq {store.last_seq}, published up to seq {store.published_seq}{news}"
+    for remote in status.remotes:
+        last = f"last success {remote.last_success_at}" if remote.last_success_at else "never reached yet"
+        error = f"; last error: {clean(remote.last_error)}" if remote.last_error else ""
+        yield f"  remote {clean(remote.name)}  {clean(remote.url)}  {last}{error}"
+    for found in status.origins:
+        yield _origin_line(found)
+    yield (
+        f"  {_count(status.pending, 'candidate')} open; `eventsync inbox` shows them"
+        if status.pending
+        else "  inbox is empty"
+    )
+
+
+def _origin_line(found: Any) -> str:
+    read = "" if found.they_have_seq is None else f", has read us up to seq {found.they_have_seq}"
+    decided = f", accepted {found.they_accepted} and rejected {found.they_rejected} of ours"
+    decided = decided if found.they_accepted or found.they_rejected else ""
+    state = "" if found.state == "ok" else f" [{found.state}]"
+    return f"  from {_who(found.name, found.origin)}{state}  seq {found.last_seq}, {found.pending} open{read}{decided}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
