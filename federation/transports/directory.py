@@ -299,7 +299,7 @@ def _kind_of_name(real: Path) -> _Kind:
 
 def _refuse_unless_bus(kind: _Kind, path: Path) -> None:
     if kind is not _Kind.BUS:
-        raise RemoteReadOnly(f"is {kind.value} and no bus: it can be pulled from only", path=path)
+        raise RemoteReadOnly(f"is {kind.value}, not a bus", path=path)
 
 
 def _is_feed_without_origin(root: int) -> bool:
