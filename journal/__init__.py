@@ -1,6 +1,7 @@
 """The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else."""
 
 from journal.codec import (
+    C_SUFFIX_BYTES,
     BadRange,
     Entry,
     Line,
@@ -28,10 +29,11 @@ from journal.errors import (
     StoreLocked,
     StoreReadOnly,
 )
-from journal.identity import Previous, default_data_folder, origin_of
+from journal.findings import Finding, Report
+from journal.identity import Previous, origin_of
 from journal.index import Position
 from journal.log import Gap
-from journal.machine import Machine
+from journal.machine import Machine, default_data_folder
 from journal.model import (
     ACTIONS,
     EXECUTION_TYPES,
@@ -57,6 +59,7 @@ from journal.store import Committed, Entity, Store, find_store
 
 __all__ = [
     "ACTIONS",
+    "C_SUFFIX_BYTES",
     "EXECUTION_TYPES",
     "JOURNAL_TYPE",
     "MAX_CONTEXT_ENTRIES",
@@ -74,6 +77,7 @@ __all__ = [
     "Draft",
     "Entity",
     "Entry",
+    "Finding",
     "FormatTooNew",
     "Gap",
     "Header",
@@ -89,6 +93,7 @@ __all__ = [
     "Previous",
     "Record",
     "Ref",
+    "Report",
     "Store",
     "StoreCopied",
     "StoreExists",

@@ -1,13 +1,16 @@
 """Bytes and lines: framing, chain, batches, torn tails, stubs.
 
 Pure. A log is a sequence of framed lines; each ends in `,"c":"<64 hex>"}` and its c covers the line and all before it.
-Keeps J4 (chain), J5 (framing), J6 (batches), J7 (tails), J8 (headers) of docs/format.md. Checking a chain parses nothing.
+Keeps J4 (chain), J5 (framing), J6 (batches), J7 (tails), J8 (headers) of docs/format.md. Checking the chain parses
+nothing.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,13 +18,14 @@ import msgspec
 from blake3 import blake3
 
 from journal.errors import DamagedStore, FormatTooNew, InvalidInput
-from journal.model import MAX_DEPTH, RECORD_VERSION, SEGMENT_FORMAT, Header, Record
+from journal.model import MAX_DEPTH, MAX_SEQ, RECORD_VERSION, SEGMENT_FORMAT, Header, Record
 
 C_KEY: Final = b',"c":"'
 C_SUFFIX_BYTES: Final = len(C_KEY) + 64 + len(b'"}')  # 72: c is last and of fixed width [J4]
 _HEX32: Final = re.compile(rb"[0-9a-f]{64}")
 _LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
 _RECORD: Final = msgspec.json.Decoder(Record)
+_MOST_BREAKS: Final = 16  # beyond that only notes are tried: each try is one hash of the line
 _STUB_KEYS: Final = ("action", "item_type", "item_id", "entity_rev", "batch", "cause", "root", "context", "claims")
 
 
@@ -144,40 +148,72 @@ class BadRange(NamedTuple):
     top_seq: int  # the highest seq readable in it, 0 when none is
 
 
-def scan(data: bytes, base: int, previous: bytes) -> Iterator[Line | BadRange]:
-    """Walk the lines of `data`, which stands at byte `base` of its segment behind a line with c `previous`; never raises.
+def scan(data: bytes, base: int, previous: bytes) -> list[Line | BadRange]:
+    """The lines of `data`, which stands at byte `base` of its segment behind a line with c `previous`; never raises.
 
-    Corruption is a bad line where the chain breaks; reading then goes on from the next line's own c [J7].
+    Corruption is a bad line where the chain breaks; reading then goes on from the next line's own c. When a later line
+    chains directly from before such a break, its writer stepped over a tail: all between is one fragment [J7].
     """
+    found: list[Line | BadRange] = []
+    breaks: list[_Break] = []
     c, resume, bad_from, top_seq = previous, b"", -1, 0
+    for offset, line, terminated in _framed(data, base):
+        body, own = split_c(line) or (b"", b"")
+        if own and link(c, body) == own:
+            if bad_from >= 0:
+                found.append(BadRange(bad_from, offset, False, top_seq))
+        elif own and breaks and (stepped := _stepped_over(breaks, body, own)):
+            del breaks[breaks.index(stepped) :]
+            found[stepped.at :] = [_fragment(found[stepped.at :], offset, top_seq)]
+        elif own and resume and link(resume, body) == own:
+            breaks.append(_Break(len(found), c))
+            found.append(BadRange(bad_from, offset, True, top_seq))
+        else:
+            resume = own or resume
+            bad_from = offset if bad_from < 0 else bad_from
+            top_seq = max(top_seq, top_readable_seq(line))
+            continue
+        found.append(Line(offset, line, own, terminated))
+        c, resume, bad_from, top_seq = own, b"", -1, 0
+    if bad_from >= 0:
+        found.append(BadRange(bad_from, base + len(data), False, top_seq))
+    return found
+
+
+class _Break(NamedTuple):
+    """A place where the chain broke: where its range stands among what was found, and the c before it."""
+
+    at: int
+    c: bytes
+
+
+def _framed(data: bytes, base: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Offset and bytes of each line that is not blank, and whether its newline is there [J5]."""
     position, size = 0, len(data)
     while position < size:
         newline = data.find(b"\n", position)
         end = size if newline < 0 else newline
-        line, offset = data[position:end], base + position
+        if end > position:
+            yield base + position, data[position:end], newline >= 0
         position = end + 1
-        if not line:
-            continue
-        parts = split_c(line)
-        broken = False
-        if parts is not None and link(c, parts[0]) != parts[1]:
-            broken = bool(resume) and link(resume, parts[0]) == parts[1]
-            if not broken:
-                resume, parts = parts[1], None
-        if parts is None:
-            bad_from = offset if bad_from < 0 else bad_from
-            top_seq = max(top_seq, _readable_seq(line))
-            continue
-        if bad_from >= 0:
-            yield BadRange(bad_from, offset, broken, top_seq)
-        c, resume, bad_from, top_seq = parts[1], b"", -1, 0
-        yield Line(offset, line, c, newline >= 0)
-    if bad_from >= 0:
-        yield BadRange(bad_from, base + size, False, top_seq)
 
 
-def _readable_seq(line: bytes) -> int:
-    return max((int(found[1]) for found in _LINE_START.finditer(line)), default=0)
+def _stepped_over(breaks: Sequence[_Break], body: bytes, own: bytes) -> _Break | None:
+    """The break before which this line chains: a writer that names a tail goes on from the last good record [J7]."""
+    if len(breaks) > _MOST_BREAKS and b'"action":"journal_note"' not in body:
+        return None
+    return next((place for place in reversed(breaks) if link(place.c, body) == own), None)
+
+
+def _fragment(found: Sequence[Line | BadRange], end: int, top_seq: int) -> BadRange:
+    """One range that lost nothing, in place of all that was found since a break."""
+    seqs = [item.top_seq if isinstance(item, BadRange) else seq_of(item.data) or 0 for item in found]
+    return BadRange(found[0].offset, end, False, max(top_seq, *seqs))
+
+
+def top_readable_seq(data: bytes, most: int = MAX_SEQ) -> int:
+    """The highest seq up to `most` that a line in these bytes starts with, 0 when none does: it stays used [J7]."""
+    return max((seq for found in _LINE_START.finditer(data) if (seq := int(found[1])) <= most), default=0)
 
 
 class Entry(NamedTuple):
@@ -190,10 +226,14 @@ class Entry(NamedTuple):
 
 def entries(lines: Sequence[Line]) -> list[Entry]:
     """Decode the lines of one segment and mark the records of incomplete batches; errors as decode_record."""
+    return mark_void([(line, decode_record(line.data)) for line in lines])
+
+
+def mark_void(records: Sequence[tuple[Line, Record]]) -> list[Entry]:
+    """Mark the records of batches that are not all there, one after the other [J6]."""
     found: list[Entry] = []
     pending: list[Entry] = []
-    for line in lines:
-        record = decode_record(line.data)
+    for line, record in records:
         if pending and record.batch != _next_of(pending):
             found += [entry._replace(void=True) for entry in pending]
             pending = []
@@ -218,35 +258,48 @@ def settle_tail(found: Sequence[Line | BadRange], known_seq: int) -> list[Line |
     """Tell a power cut from damage at the end of the log.
 
     One mutation is one write, so after a cut that kept later pages and lost earlier ones all that stands behind the
-    break belongs to one unfinished batch. Such an end is tail, not corruption, unless `known_seq` says that records
-    behind it were already acknowledged [J7].
+    first break belongs to one unfinished batch. Such an end is tail, not corruption, unless `known_seq` says that
+    records behind it were already acknowledged [J7].
     """
-    breaks = [at for at, item in enumerate(found) if isinstance(item, BadRange) and item.broken]
-    if not breaks:
+    first = len(found)
+    for at in range(len(found) - 1, -1, -1):
+        item = found[at]
+        if isinstance(item, BadRange):
+            first = at if item.broken else first
+        elif _begins_mutation(item) or (seq_of(item.data) or 0) <= known_seq:
+            break
+    if first == len(found):
         return list(found)
-    at = breaks[-1]
-    behind = [item for item in found[at + 1 :] if isinstance(item, Line)]
-    batches = [decode_record(line.data).batch for line in behind]
-    starts_anew = any(batch is None or batch[0] == 1 for batch in batches)
-    last_seq = seq_of(behind[-1].data) or 0
-    if starts_anew or last_seq <= known_seq:
-        return list(found)
-    top_seq = max(last_seq, *(item.top_seq for item in found[at:] if isinstance(item, BadRange)))
-    return [*found[:at], BadRange(found[at].offset, found[-1].end, False, top_seq)]
+    return [*found[:first], _fragment(found[first:], found[-1].end, 0)]
+
+
+def _begins_mutation(line: Line) -> bool:
+    """Whether a line is the first of its mutation; one that cannot be read is left for others to report."""
+    try:
+        batch = decode_record(line.data).batch
+    except (DamagedStore, FormatTooNew):
+        return True
+    return batch is None or batch[0] == 1
+
+
+def torn_note(torn: bytes, segment_name: str, end: int, last_seq: int) -> tuple[dict[str, Any], int]:
+    """What a journal_note says of a torn tail that ends at byte `end`, and the highest seq readable in it [J7]."""
+    # No record is shorter than 64 bytes: a number beyond that is part of a payload, and no seq of ours.
+    top_seq = max(top_readable_seq(torn, last_seq + 1 + len(torn) // 64), last_seq)
+    found = {"segment": segment_name, "start": end - len(torn), "end": end, "blake3": blake3(torn).hexdigest()}
+    torn_seqs = [last_seq + 1, top_seq] if top_seq > last_seq else None
+    return {"kind": "torn_tail", "ranges": [found], "torn": torn_seqs}, top_seq
 
 
 # --- payloads and stubs ----------------------------------------------------------------------------------------------
 
 
 def encode_payload(value: Any) -> bytes:
-    """Compact UTF-8 JSON of a caller's value; InvalidInput names what [J10] refuses."""
+    """Compact UTF-8 JSON of a caller's value; InvalidInput when it is none. `check_payload` looks for the rest."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        data = text.encode("utf-8")
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"payload cannot be written as JSON: {error}", rule="J10") from None
-    check_payload(data)
-    return data
 
 
 def check_payload(data: bytes) -> Any:
@@ -255,9 +308,7 @@ def check_payload(data: bytes) -> Any:
     InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels.
     """
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = _PAYLOAD.decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise InvalidInput("payload is not UTF-8", rule="J10") from None
     except RecursionError:
@@ -273,8 +324,7 @@ def check_payload(data: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"key {twice[:80]!r} stands twice")
     return found
 
@@ -285,9 +335,19 @@ def _refuse_constant(text: str) -> float:
 
 def _finite(text: str) -> float:
     value = float(text)
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         raise ValueError(f"number {text[:40]} is not finite")
     return value
+
+
+def _finite_integer(text: str) -> int:
+    _finite(text)  # most readers have no other numbers than these
+    return int(text)
+
+
+_PAYLOAD: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_finite_integer
+)
 
 
 def _check_tree(value: Any) -> None:

@@ -1,7 +1,7 @@
 """The disk: the only room that opens a store's files. Every fsync lives here, each with its reason.
 
-A Disk does few things: read, append, create, replace, lock. All of them either happen or raise DiskFailed and leave what
-was there; a failed fsync is a failure and is never retried as success [J5]. Tests put a faulty Disk in its place.
+A Disk does few things: read, append, create, replace, lock. All of them either happen or raise DiskFailed and leave
+what was there; a failed fsync is a failure and is never retried as success [J5]. Tests put a faulty Disk in its place.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from journal.errors import DamagedStore, DiskFailed, NotAStore, StoreLocked, StoreReadOnly
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
-_TEMPORARY = ".tmp-"
-_NOT_THERE = frozenset([errno.ENOENT, errno.ENOTDIR])
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+_TEMPORARY: Final = ".tmp-"
+_NOT_THERE: Final = frozenset([errno.ENOENT, errno.ENOTDIR])
+_LOCK_POLL_SECONDS: Final = 0.005  # about as long as one mutation holds the lock
 
 
 class Disk:
@@ -35,19 +33,23 @@ class Disk:
     # --- reading ---
 
     def read(self, path: Path, start: int = 0, size: int = -1) -> bytes:
-        """Bytes of a regular file from `start`; DamagedStore when it is missing or unreadable: never empty [J11]."""
+        """Bytes of a regular file from `start`, all of them or `size`; fewer when it ends before.
+
+        DamagedStore when it is missing or unreadable: that is never empty [J11].
+        """
         try:
-            with open(path, "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise DamagedStore("not a regular file", path=path)
-                file.seek(start)
-                return file.read(size)
+            return self._read_file(path, start, size)
         except OSError as error:
             raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
 
     def read_if_there(self, path: Path) -> bytes | None:
         """All bytes of a file, or None when there is none; DamagedStore when it cannot be read."""
-        return self.read(path) if self.size(path) is not None else None
+        try:
+            return self._read_file(path, 0, -1)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
 
     def size(self, path: Path) -> int | None:
         """Bytes of a file, or None when it is not there."""
@@ -66,6 +68,16 @@ class Disk:
             if error.errno in _NOT_THERE:
                 raise NotAStore("no such folder", path=folder) from None
             raise DamagedStore(f"cannot be listed: {error.strerror}", path=folder, rule="J11") from error
+
+    def each_name(self, folder: Path) -> Iterator[str]:
+        """Names in a folder in no order, without holding them all; none when the folder is missing."""
+        try:
+            with os.scandir(folder) as found:
+                for item in found:
+                    yield item.name
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise DamagedStore(f"cannot be listed: {error.strerror}", path=folder, rule="J11") from error
 
     def is_folder(self, path: Path) -> bool:
         """Whether a folder is there."""
@@ -118,13 +130,13 @@ class Disk:
     def replace_durably(self, path: Path, data: bytes) -> None:
         """Create or replace a file whole and durable: temp file, fsync, rename, fsync of the folder [J8] [F4]."""
         temporary = self._write_temporary(path, data, durable=True)
-        self._rename(temporary, path)
+        self._put_in_place(temporary, path)
         self.sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes) -> None:
         """Create or replace a file atomically but not durably: for caches, which a reboot may lose [P4]."""
         temporary = self._write_temporary(path, data, durable=False)
-        self._rename(temporary, path)
+        self._put_in_place(temporary, path)
 
     def move_durably(self, source: Path, target: Path) -> None:
         """Move a file that is durable already to its place, and make the new name durable [F4]."""
@@ -143,11 +155,36 @@ class Disk:
             raise DiskFailed(f"write failed: {error.strerror}", path=path) from error
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder and those above it, mode 0700; fine when it is there."""
+        """Make a folder and those missing above it, mode 0700 whatever the umask; fine when it is there."""
+        if os.path.isdir(path):
+            return
+        if path.parent != path:
+            self.make_folder(path.parent)
         try:
-            os.makedirs(path, mode=FOLDER_MODE, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.mkdir(path, FOLDER_MODE)
+                os.chmod(path, FOLDER_MODE)
+            if not os.path.isdir(path):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         except OSError as error:
             raise DiskFailed(f"cannot make folder: {error.strerror}", path=path) from error
+
+    def make_file(self, path: Path) -> None:
+        """Make an empty file, mode 0600 whatever the umask; fine when it is there. For files others will open."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise DiskFailed(f"cannot be made: {error.strerror}", path=path) from error
+        try:
+            os.fchmod(descriptor, FILE_MODE)
+        finally:
+            os.close(descriptor)
+
+    def set_aside(self, path: Path, target: Path) -> None:
+        """Give a file another name beside it, not durably; what had that name is replaced."""
+        self._rename(path, target)
 
     def remove(self, path: Path) -> None:
         """Remove a file; fine when it is gone."""
@@ -178,13 +215,14 @@ class Disk:
 
         No pid files and no stealing: on a file system without locks this fails instead of pretending.
         """
-        held = self._lock_file(path)
-        from filelock import Timeout
+        from filelock import FileLock, Timeout  # only writers pay for it
 
+        held = FileLock(path, mode=FILE_MODE, thread_local=False, fallback_to_soft=False)
         try:
-            held.acquire(timeout=timeout_seconds, poll_interval=0.005)
+            held.acquire(timeout=timeout_seconds, poll_interval=_LOCK_POLL_SECONDS)
         except Timeout:
-            raise StoreLocked(f"another process has held the lock for {timeout_seconds:g} s", path=path, rule="J9")
+            text = f"another process has held the lock for {timeout_seconds:g} s"
+            raise StoreLocked(text, path=path, rule="J9") from None
         except OSError as error:
             raise DiskFailed(f"cannot lock: {error.strerror}", path=path, rule="J9") from error
         try:
@@ -192,12 +230,10 @@ class Disk:
         finally:
             held.release()
 
-    def _lock_file(self, path: Path) -> BaseFileLock:
-        from filelock import FileLock  # 50 ms: only writers pay
-
-        return FileLock(path, mode=FILE_MODE, thread_local=False, fallback_to_soft=False)
-
     # --- the system calls, each where a test can make it fail ---
+
+    def _read(self, descriptor: int, size: int, start: int) -> bytes:
+        return os.pread(descriptor, size, start)
 
     def _write(self, descriptor: int, data: bytes) -> int:
         return os.write(descriptor, data)
@@ -215,6 +251,32 @@ class Disk:
             raise DiskFailed(f"cannot be renamed: {error.strerror}", path=target) from error
 
     # --- inside ---
+
+    def _read_file(self, path: Path, start: int, size: int) -> bytes:
+        # O_NONBLOCK: a pipe by that name must not hang the reader
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DamagedStore("not a regular file", path=path)
+            wanted = max(found.st_size - start, 0)
+            wanted = wanted if size < 0 else min(wanted, size)
+            parts: list[bytes] = []
+            while wanted > 0 and (part := self._read(descriptor, wanted, start)):
+                parts.append(part)
+                start += len(part)
+                wanted -= len(part)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def _put_in_place(self, temporary: Path, path: Path) -> None:
+        try:
+            self._rename(temporary, path)
+        except DiskFailed:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
     def _open_for_append(self, path: Path, at: int) -> int:
         try:
@@ -245,6 +307,7 @@ class Disk:
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
             try:
+                os.fchmod(descriptor, FILE_MODE)  # the umask may have taken bits away
                 if self._write(descriptor, data) != len(data):
                     raise OSError(errno.ENOSPC, "short write")
                 if durable:

@@ -1,23 +1,27 @@
 """Entity files: the projections on disk and their watermark.
 
-A cache for people and tools: `entities/<type>/<id>.json`, replaced atomically, only when the bytes differ, never ahead of
-the log [P1], never back to an older rev [P2]. A file nobody can parse is flagged and not unlinked [P3]; after a reboot
-files are written again from the last synced point [P4].
+A cache for people and tools: `entities/<type>/<id>.json`, replaced atomically, only when the bytes differ, never ahead
+of the log [P1], never back to an older rev [P2]. A file nobody can parse is flagged and not unlinked [P3]; after a
+reboot files are written again from the last synced point [P4].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from journal.disk import Disk
+from journal.errors import DamagedStore
 from journal.model import LocalHead
 from journal.projection import document, parse_document
 
-Payload = Callable[[LocalHead], dict[str, Any] | None]
+Payload = Callable[[LocalHead], Mapping[str, Any] | None]
+Find = Callable[[str, str], LocalHead | None]
+_SUFFIX: Final = ".json"
+_ASIDE: Final = ".json.unreadable-"  # a file somebody may have worked on, put aside for the one that replaced it
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -27,13 +31,24 @@ class Watermark(msgspec.Struct, frozen=True):
     synced_seq: int = 0
     boot_id: str = ""
 
+    def behind(self, boot_id: str) -> int:
+        """The seq after which files must be looked at again: applied_seq, or synced_seq after a reboot [P4]."""
+        return self.applied_seq if self.boot_id == boot_id else self.synced_seq
+
 
 class Drift(NamedTuple):
-    """A file that is not what the log says."""
+    """A file that is not what the log says; `found_seq` is the seq it speaks of, 0 when it cannot be told."""
 
     path: Path
     message: str
     seq: int | None
+    found_seq: int
+    cannot_be_parsed: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Type and id of the entity that the file is, or would be, of."""
+        return (self.path.parent.name, self.path.name.removesuffix(_SUFFIX))
 
 
 class EntityFiles:
@@ -42,99 +57,132 @@ class EntityFiles:
     def __init__(self, disk: Disk, store_folder: Path) -> None:
         self._disk = disk
         self._folder = store_folder / "entities"
-        self._mark_path = store_folder / "projections.json"
+        self.mark_path = store_folder / "projections.json"
 
     def watermark(self) -> Watermark:
         """The watermark as on disk; a missing or unreadable one counts as nothing applied: it is a cache."""
-        data = self._disk.read_if_there(self._mark_path)
+        data = self._disk.read_if_there(self.mark_path)
         try:
             return msgspec.json.decode(data or b"{}", type=Watermark)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return Watermark()
 
-    def behind(self, boot_id: str) -> int:
-        """The seq after which files must be looked at again: applied_seq, or synced_seq after a reboot [P4]."""
-        mark = self.watermark()
-        return mark.applied_seq if mark.boot_id == boot_id else mark.synced_seq
-
-    def write(self, heads: Iterable[LocalHead], payload: Payload) -> None:
+    def write(self, heads: Iterable[LocalHead], payload: Payload) -> DamagedStore | None:
         """Bring the files of these entities to their heads; unchanged bytes are not written again.
 
-        A file with a higher rev and seq than the log knows is left as it is [P2]; `drift` reports it.
+        A file with a higher rev and seq than the log knows is left as it is [P2]; `drift` reports it. So is one whose
+        record is damaged: the first such damage is returned, and the others are brought up to date.
         """
+        damage: DamagedStore | None = None
         for head in heads:
             path = self.path(head)
-            if head.deleted:
-                self._remove(path)
-                continue
             found = self._disk.read_if_there(path)
-            wanted = document(head, payload(head))
+            if head.deleted:
+                self._remove(path, found, head)
+                continue
+            try:
+                wanted = document(head, payload(head))
+            except DamagedStore as error:
+                damage = damage or error
+                continue
             if found != wanted and not _is_newer(found, head):
-                self._disk.make_folder(path.parent)
-                self._disk.replace(path, wanted)
+                self._write(path, found, wanted, head.seq)
+        return damage
 
-    def mark(self, applied_seq: int, boot_id: str) -> None:
+    def _write(self, path: Path, found: bytes | None, wanted: bytes, seq: int) -> None:
+        if found is None:
+            self._disk.make_folder(path.parent)
+        elif parse_document(found) is None and found.strip(b"\0"):
+            # somebody may have worked on it; what a power cut left is empty or NULs [P3]
+            self._disk.set_aside(path, path.with_name(f"{path.name.removesuffix(_SUFFIX)}{_ASIDE}{seq}"))
+        self._disk.replace(path, wanted)
+
+    def mark(self, before: Watermark, applied_seq: int, boot_id: str) -> Watermark:
         """Move applied_seq, after the files it speaks of."""
-        mark = self.watermark()
-        synced = min(mark.synced_seq, applied_seq)
-        self._disk.replace(self._mark_path, msgspec.json.encode(Watermark(applied_seq, synced, boot_id)) + b"\n")
+        after = Watermark(applied_seq, min(before.synced_seq, applied_seq), boot_id)
+        if after != before:
+            self._disk.replace(self.mark_path, msgspec.json.encode(after) + b"\n")
+        return after
 
-    def sync(self, boot_id: str) -> None:
+    def sync(self, before: Watermark) -> Watermark:
         """Make all files durable and move synced_seq to applied_seq: once per roll [P4]."""
         self._disk.sync_all()
-        applied = self.watermark().applied_seq
-        mark = Watermark(applied, applied, boot_id)
-        self._disk.replace_durably(self._mark_path, msgspec.json.encode(mark) + b"\n")
+        after = Watermark(before.applied_seq, before.applied_seq, before.boot_id)
+        self._disk.replace_durably(self.mark_path, msgspec.json.encode(after) + b"\n")
+        return after
 
     def forget(self) -> None:
         """Drop the watermark, so that every file is looked at again."""
-        self._disk.remove(self._mark_path)
+        self._disk.remove(self.mark_path)
 
-    def drift(self, heads: Iterable[LocalHead], payload: Payload) -> list[Drift]:
-        """Files that differ from a fresh fold, are missing, or should not be there. Writes nothing."""
-        found: list[Drift] = []
-        expected: set[Path] = set()
+    def drift(self, heads: Iterable[LocalHead], payload: Payload, find: Find) -> Iterator[Drift]:
+        """Files of these entities that differ from a fresh fold or are missing, and files of no live entity.
+
+        Holds one entity at a time. Writes nothing.
+        """
         for head in heads:
-            path = self.path(head)
-            if head.deleted:
-                continue
-            expected.add(path)
-            data = self._disk.read_if_there(path)
-            if data is None:
-                found.append(Drift(path, "projection is missing", head.seq))
-            elif data != document(head, payload(head)):
-                what = "is not what the log says" if parse_document(data) else "cannot be parsed"
-                found.append(Drift(path, f"projection {what}", head.seq))
-        return found + [Drift(path, "projection of no live entity", None) for path in self._files() - expected]
+            if not head.deleted:
+                data = self._disk.read_if_there(self.path(head))
+                if data is None:
+                    yield Drift(self.path(head), "the projection is missing", head.seq, 0)
+                elif data != self._wanted(head, payload):
+                    yield _drift(self.path(head), data, "the projection is not what the log says", head.seq)
+        for path in self._files():
+            if _ASIDE in path.name:
+                yield Drift(path, "a projection that could not be parsed was put aside", None, 0, True)
+            elif path.name.endswith(_SUFFIX) and not _is_live(find(path.parent.name, path.name.removesuffix(_SUFFIX))):
+                yield _drift(path, self._disk.read_if_there(path), "a projection of no live entity", None)
 
-    def remove_strays(self, live: set[Path]) -> None:
-        """Remove parsable files of entities that are not live; others stay and are flagged [P3]."""
-        for path in sorted(self._files() - live):
-            self._remove(path)
+    def remove_strays(self, find: Find, last_seq: int) -> None:
+        """Remove parsable files of entities that are not live; others stay and are flagged [P3].
+
+        One that speaks of a later seq than the log has stays too: it may be all that is left of it [J11].
+        """
+        for path in self._files():
+            if path.name.endswith(_SUFFIX):
+                head = find(path.parent.name, path.name.removesuffix(_SUFFIX))
+                found = None if _is_live(head) else self._disk.read_if_there(path)
+                if found is not None and _seq_in(found) <= last_seq:
+                    self._remove(path, found, head)
 
     def path(self, head: LocalHead) -> Path:
         """Where an entity's projection stands."""
-        return self._folder / head.item_type / f"{head.item_id}.json"
+        return self._folder / head.item_type / f"{head.item_id}{_SUFFIX}"
 
-    def _files(self) -> set[Path]:
-        if not self._disk.is_folder(self._folder):
-            return set()
-        folders = [self._folder / name for name in self._disk.names(self._folder)]
-        return {
-            folder / name
-            for folder in folders
-            if self._disk.is_folder(folder)
-            for name in self._disk.names(folder)
-            if name.endswith(".json") and not name.startswith(".")
-        }
+    def _wanted(self, head: LocalHead, payload: Payload) -> bytes | None:
+        try:
+            return document(head, payload(head))
+        except DamagedStore:  # then the log itself is reported
+            return None
 
-    def _remove(self, path: Path) -> None:
-        data = self._disk.read_if_there(path)
-        if data is not None and parse_document(data) is not None:
+    def _files(self) -> Iterator[Path]:
+        for folder in self._disk.each_name(self._folder):
+            if self._disk.is_folder(self._folder / folder):
+                for name in self._disk.each_name(self._folder / folder):
+                    if not name.startswith("."):
+                        yield self._folder / folder / name
+
+    def _remove(self, path: Path, found: bytes | None, head: LocalHead | None) -> None:
+        if found is not None and parse_document(found) is not None and not (head and _is_newer(found, head)):
             self._disk.remove(path)
+
+
+def _drift(path: Path, data: bytes | None, message: str, seq: int | None) -> Drift:
+    if data is None or parse_document(data) is None:
+        return Drift(path, "the projection cannot be parsed", seq, 0, True)
+    return Drift(path, message, seq, _seq_in(data))
+
+
+def _is_live(head: LocalHead | None) -> bool:
+    return head is not None and not head.deleted
 
 
 def _is_newer(found: bytes | None, head: LocalHead) -> bool:
     value = parse_document(found) if found else None
     rev = value.get("entity_rev") if value else None
     return isinstance(rev, int) and value is not None and rev > head.entity_rev and value["seq"] > head.seq
+
+
+def _seq_in(data: bytes) -> int:
+    value = parse_document(data)
+    return 0 if value is None else int(value["seq"])

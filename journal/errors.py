@@ -9,7 +9,8 @@
     ├── InvalidInput         a caller's record breaks a limit; nothing was written [J10]
     │   └── NoSuchEntity     the entity a caller names is not there
     ├── DamagedStore         local data is not what it must be
-    │   └── LogShorterThanKnown   records were lost: caches remember more than the log holds [J11]
+    │   ├── LogShorterThanKnown   records were lost: caches remember more than the log holds [J11]
+    │   └── CacheUnreadable       a cache is no such cache: it is dropped and built again [T1]
     └── DiskFailed           the disk refused; the log is as it was before
         └── StoreReadOnly    ... or could not be put back as it was [J5]
 
@@ -80,6 +81,10 @@ class DamagedStore(JournalError):
 
 class LogShorterThanKnown(DamagedStore):
     """The log ends before what index, projections or feed remember: records were lost."""
+
+
+class CacheUnreadable(DamagedStore):
+    """A cache cannot be read as what it must be; the store builds it again, so callers hardly meet this."""
 
 
 class DiskFailed(JournalError):

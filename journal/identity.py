@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,16 +48,6 @@ class StoreFile(msgspec.Struct, frozen=True, kw_only=True):
 def origin_of(public_key: bytes) -> str:
     """The origin id of a raw Ed25519 public key [I1]."""
     return "es1" + base64.b32encode(blake3(public_key).digest()).decode("ascii")[:32].lower()
-
-
-def default_data_folder() -> Path:
-    """Where private keys are kept: EVENTSYNC_DATA_DIR, else the platform's data folder."""
-    chosen = os.environ.get("EVENTSYNC_DATA_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_data_path("eventsync"))
 
 
 def key_path(data_folder: Path, origin: str) -> Path:
@@ -135,6 +125,13 @@ def write_local(disk: Disk, folder: Path, value: dict[str, Any]) -> None:
     disk.replace_durably(folder / LOCAL_FILE, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
-def moved_facts(found: dict[str, Any], here: dict[str, str]) -> list[str]:
+def moved_facts(found: Mapping[str, Any], here: Mapping[str, str]) -> list[str]:
     """Which facts of local.json do not fit this place; empty when the store is where it was."""
     return [key for key, value in here.items() if found.get(key) != value]
+
+
+def published_seq(local: Mapping[str, Any]) -> int:
+    """The highest seq that others were told of, as local.json has it of the last publish; 0 before the first [J11]."""
+    published = local.get("published")
+    seq = published.get("last_seq") if isinstance(published, dict) else None
+    return seq if isinstance(seq, int) else 0

@@ -1,34 +1,40 @@
 """Log: the segments of one journal, read forward from a position and appended to at the end.
 
-Keeps J5 (one write, one fsync), J7 (tails), J8 (segments born whole, named by first seq, ordered by number). Reading never
-changes a byte; appending needs the store lock, which the Store holds.
+Keeps J5 (one write, one fsync), J7 (tails), J8 (segments born whole, named by first seq, ordered by number). Reading
+never changes a byte; appending needs the store lock, which the Store holds.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from journal.codec import (
+    C_SUFFIX_BYTES,
     BadRange,
     Entry,
     Line,
     decode_header,
+    decode_record,
     encode_header,
-    entries,
+    link,
+    mark_void,
     scan,
     settle_tail,
     split_c,
 )
 from journal.disk import Disk
-from journal.errors import DamagedStore, JournalError
+from journal.errors import DamagedStore, FormatTooNew, JournalError, NotAStore
 from journal.index import Position
-from journal.model import Header, Place
+from journal.model import MAX_LINE_BYTES, Header, LocalHead, Place, Record
 
-_NAME: Final = re.compile(r"seg-([0-9]{8,16})\.jsonl", re.ASCII)
-_HEADER_BYTES: Final = 64 * 1024  # a header with a thousand previous origins still fits
+# Beyond eight digits no zeros stand before: one number, one name.
+_NAME: Final = re.compile(r"seg-([0-9]{8}|[1-9][0-9]{8,15})\.jsonl", re.ASCII)
+_HEADER_BYTES: Final = 4 * 1024  # most headers take 200 bytes; a longer one costs more reads
+_BEFORE_BYTES: Final = C_SUFFIX_BYTES + 3  # the c of the line before, its newline, a blank line, a newline
 
 
 class Segment(NamedTuple):
@@ -48,6 +54,15 @@ class Gap(NamedTuple):
     position: Position
 
 
+class _Entrance(NamedTuple):
+    """Where the reading of a segment begins."""
+
+    segment: Segment
+    origin: str
+    position: Position
+    bad: list[BadRange]  # the header itself, when it does not follow the segment before
+
+
 class Log:
     """The segments in one folder."""
 
@@ -57,111 +72,207 @@ class Log:
 
     def segments(self) -> list[Segment]:
         """All segments by number [J8]; DamagedStore when there is none: a store never starts again at seq 1 [J11]."""
-        found = [
-            Segment(int(match[1]), self.folder / name)
-            for name in self._disk.names(self.folder)
-            if (match := _NAME.fullmatch(name))
-        ]
+        try:
+            names = self._disk.names(self.folder)
+        except NotAStore:
+            names = []
+        found = [Segment(int(match[1]), self.folder / name) for name in names if (match := _NAME.fullmatch(name))]
         if not found:
             raise DamagedStore("no segment is left", path=self.folder, rule="J11")
         return sorted(found)
 
     def start(self) -> Position:
-        """The position before the first record."""
+        """The position before the first record; DamagedStore when the first segment is gone [J11]."""
         first = self.segments()[0]
-        header, length = self.header(first)
-        return Position(header.first_seq - 1, bytes.fromhex(header.prev_c), first.first_seq, length, 0)
+        if first.first_seq != 1:
+            raise DamagedStore(f"the log begins at seq {first.first_seq}", path=self.folder, seq=1, rule="J11")
+        return self._start_of(first)
 
     def header(self, segment: Segment) -> tuple[Header, int]:
         """A segment's header and the bytes it takes, newline included."""
-        data = self._disk.read(segment.path, 0, _HEADER_BYTES)
-        length = data.find(b"\n") + 1
-        if length == 0:
-            raise DamagedStore("segment without a whole header", path=segment.path, line=1, rule="J8")
+        data, wanted = b"", _HEADER_BYTES
+        while (length := data.find(b"\n") + 1) == 0:
+            data = self._disk.read(segment.path, 0, wanted)
+            if b"\n" not in data and (len(data) < wanted or wanted > MAX_LINE_BYTES):
+                raise DamagedStore("segment without a whole header", path=segment.path, line=1, rule="J8")
+            wanted *= 8
         try:
             return decode_header(data[: length - 1]), length
         except JournalError as error:
             error.path = str(segment.path)
             raise
 
+    def newest(self) -> Segment:
+        """The segment that is written to."""
+        return self.segments()[-1]
+
     def is_at_end(self, position: Position) -> bool:
         """Whether nothing was written since this position was taken; reads names and one size, no bytes."""
-        last = self.segments()[-1]
+        last = self.newest()
         return last.first_seq == position.segment and self._disk.size(last.path) == position.size
 
     def fits(self, position: Position) -> bool:
         """Whether the line that ends at this position is still there with its c [J11]. Reads 73 bytes."""
-        path = self._path(position.segment)
+        path = self.path(position.segment)
         size = self._disk.size(path)
         if size is None or size < max(position.offset, position.size):
             return False
-        before = self._disk.read(path, max(position.offset - 73, 0), min(73, position.offset)).rstrip(b"\n")
-        found = split_c(b" " * 80 + before[-72:])
+        start = max(position.offset - C_SUFFIX_BYTES - 1, 0)
+        found = _last_c(self._disk.read(path, start, position.offset - start))
         if found is not None:
-            return found[1] == position.c
+            return found == position.c
         segment = Segment(position.segment, path)
         header, length = self.header(segment)
         return length == position.offset and bytes.fromhex(header.prev_c) == position.c
 
-    def gaps(self, position: Position, known_seq: int = 0) -> Iterator[Gap]:
+    def gaps(self, position: Position, known_seq: int | None = None) -> Iterator[Gap]:
         """What stands behind a position, segment by segment; errors name file, line and rule.
 
-        `known_seq` is the highest seq somebody was told of: a break before it is damage, behind it a torn tail [J7].
+        `known_seq` is given by those who hold the store lock: the highest seq somebody was told of. A break before it
+        is damage, behind it a torn tail [J7]. Without it a batch that is not all there may still be written: it is left
+        for the next reading. What stands before a record that cannot be read comes first, then DamagedStore or
+        FormatTooNew is raised [J12].
         """
-        segments = [segment for segment in self.segments() if segment.first_seq >= position.segment]
-        for number, segment in enumerate(segments):
-            header, length = self.header(segment)
-            bad: list[BadRange] = []
-            if segment.first_seq != position.segment:
-                prev_c = bytes.fromhex(header.prev_c)
-                if prev_c != position.c:  # the end of the segment before is damaged or gone
-                    bad.append(BadRange(0, length, True, 0))
-                position = Position(position.seq, prev_c, segment.first_seq, length, length)
-            data = self._disk.read(segment.path, position.offset)
-            found = list(scan(data, position.offset, position.c))
-            if number == len(segments) - 1:
-                found = settle_tail(found, known_seq)
-            gap = self._gap(segment, header.origin_store_id, found, position, len(data))
-            yield gap._replace(bad=bad + gap.bad)
-            position = gap.position
+        segments = self.segments()
+        if position.segment > segments[-1].first_seq:
+            raise DamagedStore("the newest segment is gone", path=self.path(position.segment), rule="J11")
+        for segment in segments:
+            if segment.first_seq >= position.segment:
+                start = self._enter(segment, position)
+                gap, problem = self._gap(start, known_seq or 0 if segment is segments[-1] else None)
+                open_end = known_seq is None and segment is segments[-1] and gap.entries and gap.entries[-1].void
+                if problem is not None or open_end:
+                    gap = _without_unfinished(gap, start.position)
+                yield gap
+                if problem is not None:
+                    raise problem
+                position = gap.position
 
-    def _gap(
-        self, segment: Segment, origin: str, found: Sequence[Line | BadRange], position: Position, size: int
-    ) -> Gap:
-        lines = [item for item in found if isinstance(item, Line)]
-        try:
-            good = entries(lines)
-        except JournalError as error:
-            error.path = str(segment.path)
-            raise
-        end = Position(position.seq, position.c, segment.first_seq, position.offset, position.offset + size)
-        if good:
-            end = end._replace(seq=good[-1].record.seq, c=lines[-1].c, offset=lines[-1].end)
-        return Gap(segment, origin, good, [item for item in found if isinstance(item, BadRange)], end)
+    def newest_first(self) -> Iterator[Gap]:
+        """The log segment by segment, the newest first: for those who need only its end. Errors as `gaps`."""
+        segments = self.segments()
+        for segment in reversed(segments):
+            start = self._enter(segment, self._start_of(segment))
+            gap, problem = self._gap(start, 0 if segment is segments[-1] else None)
+            if problem is not None:
+                raise problem
+            yield gap
+
+    def _enter(self, segment: Segment, position: Position) -> _Entrance:
+        header, length = self.header(segment)
+        bad: list[BadRange] = []
+        if segment.first_seq != position.segment:
+            prev_c = bytes.fromhex(header.prev_c)
+            if prev_c != position.c:  # the end of the segment before is damaged or gone
+                bad.append(BadRange(0, length, True, 0))
+            position = Position(position.seq, prev_c, segment.first_seq, length, length)
+        return _Entrance(segment, header.origin_store_id, position, bad)
+
+    def _gap(self, start: _Entrance, known_seq: int | None) -> tuple[Gap, JournalError | None]:
+        """The rest of a segment, and what stopped the reading, if anything did; known_seq: in the tail only."""
+        segment, position = start.segment, start.position
+        data = self._disk.read(segment.path, position.offset)
+        found = scan(data, position.offset, position.c)
+        if known_seq is not None:
+            found = settle_tail(found, known_seq)
+        records, problem = self._decode(segment, found)
+        bad = start.bad + [item for item in found if isinstance(item, BadRange)]
+        end = position._replace(size=position.offset + len(data))
+        if records:
+            line, record = records[-1]
+            end = end._replace(seq=record.seq, c=line.c, offset=line.end)
+        return Gap(segment, start.origin, mark_void(records), bad, end), problem
+
+    def _decode(
+        self, segment: Segment, found: Sequence[Line | BadRange]
+    ) -> tuple[list[tuple[Line, Record]], JournalError | None]:
+        """The records up to the first that cannot be read, and what is wrong with that one."""
+        records: list[tuple[Line, Record]] = []
+        for line in found:
+            if isinstance(line, Line):
+                try:
+                    records.append((line, decode_record(line.data)))
+                except (DamagedStore, FormatTooNew) as error:
+                    error.path, error.line = str(segment.path), self.line_number(segment, line.offset)
+                    return records, error
+        return records, None
+
+    def line_number(self, segment: Segment, offset: int) -> int:
+        """The line of a segment, as editors count, that begins at a byte."""
+        return self._disk.read(segment.path, 0, offset).count(b"\n") + 1
 
     def position_at(self, seq: int) -> Position:
         """A position at or before `seq`, at the start of a segment, found by names alone [J8]."""
         segments = self.segments()
         before = [segment for segment in segments if segment.first_seq <= seq + 1] or segments[:1]
-        header, length = self.header(before[-1])
-        first = before[-1].first_seq
-        return Position(header.first_seq - 1, bytes.fromhex(header.prev_c), first, length, 0)
+        return self._start_of(before[-1])
 
     def line_at(self, place: Place) -> bytes:
-        """The bytes of one line; DamagedStore when the file is shorter."""
-        path = self._path(place.segment)
-        line = self._disk.read(path, place.offset, place.length)
+        """The bytes of one line, checked against the line before it; DamagedStore when it is not as it was written."""
+        segment = Segment(place.segment, self.path(place.segment))
+        start = max(place.offset - _BEFORE_BYTES, 0)
+        data = self._disk.read(segment.path, start, place.offset - start + place.length)
+        before, line = data[: place.offset - start], data[place.offset - start :]
         if len(line) != place.length:
-            raise DamagedStore(f"ends before byte {place.offset + place.length}", path=path, rule="J11")
+            raise DamagedStore(f"ends before byte {place.offset + place.length}", path=segment.path, rule="J11")
+        if not self._chains(segment, place, before, line) and not self._stands(segment, place.offset, line):
+            at = self.line_number(segment, place.offset)
+            raise DamagedStore("the record is damaged", path=segment.path, line=at, rule="J4")
         return line
+
+    def payload_bytes(self, head: LocalHead) -> bytes | None:
+        """The payload of a head as it stands in the log; None for a tombstone or a redacted record."""
+        path = self.path(head.place.segment)
+        try:
+            record = decode_record(self.line_at(head.place))
+        except JournalError as error:
+            error.path = error.path or str(path)
+            raise
+        if record.seq != head.seq or record.c != head.c:
+            raise DamagedStore("not the line the index speaks of", path=path, seq=head.seq, rule="J11")
+        return record.payload_bytes
+
+    def payload(self, head: LocalHead) -> dict[str, Any] | None:
+        """The payload of a head as a value."""
+        data = self.payload_bytes(head)
+        value: dict[str, Any] | None = None if data is None else json.loads(data)
+        return value
+
+    def _chains(self, segment: Segment, place: Place, before: bytes, line: bytes) -> bool:
+        """Whether a line chains from the line that stands directly before it, or from the header [J4]."""
+        parts = split_c(line)
+        if parts is None:
+            return False
+        known = _last_c(before)
+        if known is not None:
+            return link(known, parts[0]) == parts[1]
+        header, length = self.header(segment)
+        return place.offset <= length + 1 and link(bytes.fromhex(header.prev_c), parts[0]) == parts[1]
+
+    def _stands(self, segment: Segment, offset: int, line: bytes) -> bool:
+        """Whether a line is a good one of its segment: the slow way, for a line behind a fragment."""
+        found = self._start_of(segment)
+        data = self._disk.read(segment.path, found.offset)
+        return any(
+            item.offset == offset and item.data == line
+            for item in scan(data, found.offset, found.c)
+            if isinstance(item, Line)
+        )
 
     def tail_bytes(self, position: Position) -> bytes:
         """The bytes behind the last good line [J7]."""
-        return self._disk.read(self._path(position.segment), position.offset)
+        return self._disk.read(self.path(position.segment), position.offset)
 
     def sync(self, position: Position) -> None:
         """Make the segment a position is in durable, before others are told of it [J7]."""
-        self._disk.sync(self._path(position.segment))
+        self._disk.sync(self.path(position.segment))
+
+    def sync_newest(self, known_segment: int) -> None:
+        """Make the end of the log durable, whoever wrote it: its bytes, and its name when that is news [J7]."""
+        newest = self.newest()
+        self._disk.sync(newest.path)
+        if newest.first_seq != known_segment:
+            self._disk.sync_folder(self.folder)
 
     def append(self, position: Position, lines: Sequence[bytes]) -> list[Place]:
         """Write lines at the end, all in one write and one fsync, and return where they stand [J5].
@@ -173,15 +284,39 @@ class Log:
             data += b"\n" + line + b"\n"
             places.append(Place(position.segment, offset + 1, len(line)))
             offset += len(line) + 2
-        self._disk.append(self._path(position.segment), bytes(data), position.size)
+        self._disk.append(self.path(position.segment), bytes(data), position.size)
         return places
 
     def roll(self, position: Position, origin: str, previous: Sequence[Any]) -> Position:
         """Begin the next segment, whole and durable, and return the position in it [J8]. The old one must be synced."""
         first_seq = position.seq + 1
         header = encode_header(origin, first_seq, position.c, previous) + b"\n"
-        self._disk.replace_durably(self._path(first_seq), header)
+        self._disk.replace_durably(self.path(first_seq), header)
         return Position(position.seq, position.c, first_seq, len(header), len(header))
 
-    def _path(self, first_seq: int) -> Path:
+    def path(self, first_seq: int) -> Path:
+        """Where the segment that begins with this seq stands."""
         return self.folder / f"seg-{first_seq:08d}.jsonl"
+
+    def _start_of(self, segment: Segment) -> Position:
+        header, length = self.header(segment)
+        return Position(header.first_seq - 1, bytes.fromhex(header.prev_c), segment.first_seq, length, 0)
+
+
+def _last_c(before: bytes) -> bytes | None:
+    """The c that a line ends with, given the last bytes of it; None when it is a header or no line."""
+    parts = split_c(b" " + before.rstrip(b"\n")[-C_SUFFIX_BYTES:])
+    return None if parts is None else parts[1]
+
+
+def _without_unfinished(gap: Gap, start: Position) -> Gap:
+    """The same gap without a batch that its end leaves open, so that its position never stands inside one."""
+    kept = list(gap.entries)
+    while kept and kept[-1].void:
+        kept.pop()
+    end = start
+    if kept:
+        last = kept[-1]
+        end = start._replace(seq=last.record.seq, c=last.line.c, offset=last.line.end)
+    bad = [item for item in gap.bad if item.end <= end.offset]
+    return gap._replace(entries=kept, bad=bad, position=end._replace(size=end.offset))

@@ -1,4 +1,4 @@
-"""The machine: clock, randomness, and what tells this computer, this boot and this folder from others.
+"""The machine: clock, randomness, environment, and what tells this computer, this boot and this folder from others.
 
 The one room of the journal that knows time and chance; a Store is given a Machine, so tests and fixtures give a fixed
 one. `boot_id` serves P4, the fingerprint serves I2.
@@ -7,12 +7,20 @@ one. `boot_id` serves P4, the fingerprint serves I2.
 from __future__ import annotations
 
 import os
-import secrets
-import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+
+
+def default_data_folder() -> Path:
+    """Where private keys are kept: EVENTSYNC_DATA_DIR, else the platform's data folder."""
+    chosen = os.environ.get("EVENTSYNC_DATA_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_path("eventsync"))
 
 
 class Machine:
@@ -27,17 +35,24 @@ class Machine:
 
     def salt(self) -> str:
         """16 random hex digits, so that a redacted line cannot be guessed from its c [J4]."""
-        return secrets.token_hex(8)
+        return os.urandom(8).hex()
+
+    @property
+    def process_id(self) -> int:
+        """The number of this process; a forked child has another."""
+        return os.getpid()
 
     @cached_property
     def writer(self) -> str:
         """The name of this process in records: `w_<pid>-<nonce>`."""
-        return f"w_{os.getpid()}-{secrets.token_hex(4)}"
+        return f"w_{self.process_id}-{os.urandom(4).hex()}"
 
     @cached_property
     def boot_id(self) -> str:
         """What changes at every boot of this computer [P4]."""
         if sys.platform == "darwin":
+            import subprocess
+
             asked = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, timeout=5)
             return asked.stdout.decode("ascii", "replace").strip()
         return _first_line(Path("/proc/sys/kernel/random/boot_id"))
@@ -51,12 +66,12 @@ class Machine:
         own = self._data_folder / "machine-id"
         if not own.exists():
             own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            own.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
+            own.write_text(os.urandom(16).hex() + "\n", encoding="ascii")
         return _first_line(own)
 
     def folder_id(self, folder: Path) -> str:
         """The inode of a folder: a copy of it has another [I2]."""
-        return str(os.stat(folder).st_ino)
+        return str(folder.stat().st_ino)
 
 
 def _first_line(path: Path) -> str:

@@ -101,13 +101,16 @@ class Version(NamedTuple):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One line of a journal or feed. Field order is the key order on disk; unknown keys are read over, and kept."""
+    """One line of a journal or feed. Field order is the key order on disk; unknown keys are read over, and kept.
+
+    A redacted stub has neither ts nor writer nor agent [F9].
+    """
 
     v: int
     seq: int
-    ts: str
-    writer: str
-    agent: str
+    ts: str = ""
+    writer: str = ""
+    agent: str = ""
     agent_id: str | None = None
     session_id: str | None = None
     action: str

@@ -16,6 +16,7 @@ from journal.errors import InvalidInput, NoSuchEntity
 from journal.machine import Machine
 from journal.model import (
     ACTIONS,
+    JOURNAL_TYPE,
     MAX_CONTEXT_ENTRIES,
     MAX_LINE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -47,6 +48,7 @@ class Mutation:
     def __init__(self, head: Callable[[str, str], LocalHead | None], other_case: Callable[[str, str], str | None]):
         self._find = head
         self._other_case = other_case
+        self._heads: dict[Key, LocalHead | None] = {}
         self._live: dict[Key, bool] = {}
         self._new_ids: dict[Key, str] = {}
         self.drafts: list[Draft] = []
@@ -79,47 +81,83 @@ class Mutation:
         self.add(Draft("delete", item_type, item_id, summary=summary))
 
     def add(self, draft: Draft) -> None:
-        """Add any record; InvalidInput when it breaks a limit [J10], and then the caller's block ends unwritten."""
-        kind = ACTIONS.get(draft.action)
-        if kind is None:
-            raise InvalidInput(f"unknown action {draft.action!r}", rule="J2")
-        check_item_type(draft.item_type)
-        if draft.item_id is not None:
-            self._check_id(draft.item_type, draft.item_id)
-        if draft.payload is not None:
-            self._check_payload(draft)
-        if draft.summary is not None and len(draft.summary) > MAX_SUMMARY_CHARS:
-            raise InvalidInput(f"summary is longer than {MAX_SUMMARY_CHARS} characters", rule="J10")
-        for vector in (draft.context, draft.claims):
-            if vector is not None and len(vector) > MAX_CONTEXT_ENTRIES:
-                raise InvalidInput(f"context has more than {MAX_CONTEXT_ENTRIES} entries", rule="J10")
+        """Add any record; InvalidInput when it breaks a limit [J10], and then nothing was added."""
+        check_draft(draft)
+        if _is_entity(draft) and draft.item_id is not None:
+            folded = (draft.item_type, draft.item_id.lower())
+            self._refuse_twin(draft.item_type, draft.item_id, self._new_ids.get(folded))
+            self._new_ids[folded] = draft.item_id
+            self._live[(draft.item_type, draft.item_id)] = ACTIONS[draft.action] is ActionClass.STATE
         self.drafts.append(draft)
-        if draft.item_id is not None and kind in (ActionClass.STATE, ActionClass.TOMBSTONE):
-            self._live[(draft.item_type, draft.item_id)] = kind is ActionClass.STATE
+
+    def head(self, item_type: str, item_id: str) -> LocalHead | None:
+        """The newest record of an entity before this mutation; asked once."""
+        key = (item_type, item_id)
+        if key not in self._heads:
+            self._heads[key] = self._find(item_type, item_id)
+        return self._heads[key]
 
     def _is_live(self, item_type: str, item_id: str) -> bool:
+        check_item_type(item_type)
+        check_item_id(item_id)
         key = (item_type, item_id)
         if key not in self._live:
-            head = self._find(item_type, item_id)
+            head = self.head(item_type, item_id)
             self._live[key] = head is not None and not head.deleted
         return self._live[key]
 
-    def _check_id(self, item_type: str, item_id: str) -> None:
-        check_item_id(item_id)
-        folded = (item_type, item_id.lower())
-        other = self._new_ids.setdefault(folded, item_id)
-        other = other if other != item_id else self._other_case(item_type, item_id) or item_id
-        if other != item_id:
+    def _refuse_twin(self, item_type: str, item_id: str, other: str | None) -> None:
+        """Two ids that differ only in case are one file on many systems; an entity that exists has no twin."""
+        if other is None and self.head(item_type, item_id) is None:
+            other = self._other_case(item_type, item_id)
+        if other is not None and other != item_id:
             raise InvalidInput(f"item id {item_id!r} differs from {other!r} only in case", rule="J10")
 
-    def _check_payload(self, draft: Draft) -> None:
-        data = draft.payload or b""
-        if len(data) > MAX_PAYLOAD_BYTES:
-            raise InvalidInput(
-                f"payload of {draft.item_type}/{draft.item_id} has {len(data)} bytes, the limit is {MAX_PAYLOAD_BYTES}",
-                rule="J10",
-            )
-        check_payload(data)
+
+def check_draft(draft: Draft) -> None:
+    """Raise InvalidInput when a record would break a limit [J10] or lacks what its class has [J2]. Pure."""
+    kind = ACTIONS.get(draft.action)
+    if kind is None:
+        raise InvalidInput(f"unknown action {draft.action!r}", rule="J2")
+    check_item_type(draft.item_type)
+    if draft.item_id is not None:
+        check_item_id(draft.item_id)
+    _check_class(draft, kind)
+    if draft.payload is not None:
+        _check_payload(draft, draft.payload)
+    if draft.summary is not None and len(draft.summary) > MAX_SUMMARY_CHARS:
+        raise InvalidInput(f"summary is longer than {MAX_SUMMARY_CHARS} characters", rule="J10")
+    for vector in (draft.context, draft.claims):
+        _check_vector(vector or {})
+
+
+def _check_class(draft: Draft, kind: ActionClass) -> None:
+    is_entity, is_state = _is_entity(draft), kind is ActionClass.STATE
+    if is_entity and draft.item_id is None:
+        raise InvalidInput(f"{draft.action} without an item id", rule="J2")
+    if is_state and draft.payload is None:
+        raise InvalidInput(f"{draft.action} without a payload", rule="J2")
+    if kind in (ActionClass.TOMBSTONE, ActionClass.OBSERVABILITY) and draft.payload is not None:
+        raise InvalidInput(f"{draft.action} with a payload", rule="J2")
+    if kind is ActionClass.DECISION and draft.cause is None:
+        raise InvalidInput(f"{draft.action} without a cause", rule="J2")
+    if (kind is ActionClass.META) != (draft.item_type == JOURNAL_TYPE):
+        raise InvalidInput(f"{draft.action} of item type {draft.item_type!r}", rule="J2")
+
+
+def _check_payload(draft: Draft, payload: bytes) -> None:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        what = f"payload of {draft.item_type}/{draft.item_id}"
+        raise InvalidInput(f"{what} has {len(payload)} bytes, the limit is {MAX_PAYLOAD_BYTES}", rule="J10")
+    check_payload(payload)
+
+
+def _check_vector(vector: Mapping[str, int]) -> None:
+    if len(vector) > MAX_CONTEXT_ENTRIES:
+        raise InvalidInput(f"context has more than {MAX_CONTEXT_ENTRIES} entries", rule="J10")
+    for origin, seq in vector.items():
+        if not 1 <= seq <= MAX_SEQ:
+            raise InvalidInput(f"context entry {origin[:120]!r} has seq {seq}", rule="J10")
 
 
 class Sealed(NamedTuple):
@@ -140,9 +178,9 @@ def seal(
     machine: Machine,
     head: Callable[[str, str], LocalHead | None],
 ) -> list[Sealed]:
-    """Give drafts their seqs, revs, contexts and chain, as one batch [J6].
+    """Give drafts their seqs [J1], revs [J3], contexts [K2] and chain [J4], as one batch [J6].
 
-    RecordTooLarge cases raise InvalidInput [J10]; nothing is written here.
+    InvalidInput when a line would be too long or the seqs are used up [J10]; nothing is written here.
     """
     sealed: list[Sealed] = []
     known: dict[Key, _Entity] = {}
@@ -152,30 +190,12 @@ def seal(
         if seq > MAX_SEQ:
             raise InvalidInput("the journal is full", seq=seq, rule="J10")
         entity = _entity_before(draft, known, head)
-        record = Record(
-            v=RECORD_VERSION,
-            seq=seq,
-            ts=now,
-            writer=machine.writer,
-            agent=author.agent,
-            agent_id=author.agent_id,
-            session_id=author.session_id,
-            action=draft.action,
-            item_type=draft.item_type,
-            item_id=draft.item_id,
-            summary=draft.summary,
-            batch=(number, count) if count > 1 else None,
-            private=entity.private if draft.private is None else draft.private,
-            cause=draft.cause,
-            root=draft.root,
-            payload=msgspec.UNSET if draft.payload is None else msgspec.Raw(draft.payload),
-            salt=machine.salt(),
-        )
+        record = _record(draft, seq, now, author, machine)
+        private = entity.private if draft.private is None else draft.private
+        record = msgspec.structs.replace(record, private=private, batch=(number, count) if count > 1 else None)
         if draft.item_id is not None and _is_entity(draft):
-            record = _with_causality(record, draft, entity, origin)
-            known[(draft.item_type, draft.item_id)] = _Entity(
-                record.entity_rev or 0, _context(record, origin), record.claims or {}, record.private
-            )
+            record, entity = _with_causality(record, draft, entity, origin)
+            known[(draft.item_type, draft.item_id)] = entity
         line, last_c = encode_record(record, last_c)
         if len(line) > MAX_LINE_BYTES:
             raise InvalidInput(f"record has {len(line)} bytes, the limit is {MAX_LINE_BYTES}", seq=seq, rule="J10")
@@ -183,16 +203,36 @@ def seal(
     return sealed
 
 
+def _record(draft: Draft, seq: int, now: str, author: Author, machine: Machine) -> Record:
+    return Record(
+        v=RECORD_VERSION,
+        seq=seq,
+        ts=now,
+        writer=machine.writer,
+        agent=author.agent,
+        agent_id=author.agent_id,
+        session_id=author.session_id,
+        action=draft.action,
+        item_type=draft.item_type,
+        item_id=draft.item_id,
+        summary=draft.summary,
+        cause=draft.cause,
+        root=draft.root,
+        payload=msgspec.UNSET if draft.payload is None else msgspec.Raw(draft.payload),
+        salt=machine.salt(),
+    )
+
+
 class _Entity(NamedTuple):
+    """What the next record of an entity builds on."""
+
     rev: int = 0
     context: Mapping[str, int] = {}
     claims: Mapping[str, int] = {}
     private: bool = False
 
 
-def _entity_before(
-    draft: Draft, known: Mapping[Key, _Entity], head: Callable[[str, str], LocalHead | None]
-) -> _Entity:
+def _entity_before(draft: Draft, known: Mapping[Key, _Entity], head: Callable[[str, str], LocalHead | None]) -> _Entity:
     if draft.item_id is None:
         return _Entity()
     key = (draft.item_type, draft.item_id)
@@ -206,7 +246,7 @@ def _is_entity(draft: Draft) -> bool:
     return ACTIONS[draft.action] in (ActionClass.STATE, ActionClass.TOMBSTONE)
 
 
-def _with_causality(record: Record, draft: Draft, entity: _Entity, origin: str) -> Record:
+def _with_causality(record: Record, draft: Draft, entity: _Entity, origin: str) -> tuple[Record, _Entity]:
     """Add rev [J3], context and claims [K2]: a copy brings its own, an authored record adds itself."""
     context = dict(entity.context if draft.context is None else draft.context)
     claims = dict(entity.claims if draft.claims is None else draft.claims)
@@ -214,13 +254,10 @@ def _with_causality(record: Record, draft: Draft, entity: _Entity, origin: str) 
         context[origin] = record.seq
     if len(context) > MAX_CONTEXT_ENTRIES or len(claims) > MAX_CONTEXT_ENTRIES:
         raise InvalidInput(f"context has more than {MAX_CONTEXT_ENTRIES} entries", seq=record.seq, rule="J10")
-    return msgspec.structs.replace(
+    record = msgspec.structs.replace(
         record,
         entity_rev=entity.rev + 1,
         context=None if context == {origin: record.seq} else dict(sorted(context.items())),
         claims=dict(sorted(claims.items())) or None,
     )
-
-
-def _context(record: Record, origin: str) -> Mapping[str, int]:
-    return {origin: record.seq} if record.context is None else record.context
+    return record, _Entity(entity.rev + 1, context, claims, record.private)

@@ -31,7 +31,10 @@ def head_of(entry: Entry, segment: int, origin: str) -> LocalHead:
     record = entry.record
     if record.item_id is None or record.entity_rev is None:
         raise DamagedStore("entity record without item_id or entity_rev", seq=record.seq, rule="J2")
-    version = Version.parse(record.root) if record.root else Version(origin, record.seq, record.c[:12])
+    try:
+        version = Version.parse(record.root) if record.root else Version(origin, record.seq, record.c[:12])
+    except ValueError as error:
+        raise DamagedStore(f"root: {error}", seq=record.seq, rule="K1") from None
     return LocalHead(
         item_type=record.item_type,
         item_id=record.item_id,

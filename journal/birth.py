@@ -1,0 +1,72 @@
+"""Birth: how a store comes into being, whole or not at all.
+
+A store is made beside its place under another name and renamed when all of it is durable [I1]. Makes no decision but
+the layout of the folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from pathlib import Path
+from typing import Final
+
+from journal import identity
+from journal.codec import chain_start, encode_header
+from journal.disk import Disk
+from journal.errors import DiskFailed, JournalError, StoreExists
+from journal.machine import Machine
+from journal.model import STORE_FORMAT
+
+STORE_FOLDER: Final = ".eventsync"
+LOCK_FILE: Final = "journal.lock"
+_PARTS: Final = ("journal", "entities", "federation", "feed")
+_GITIGNORE_ALL: Final = b"*\n"
+_GITIGNORE_TRACK: Final = b"*\n!.gitignore\n!store.json\n!entities/\n!entities/**\n"
+
+
+def make_store(
+    parent: Path, *, name: str | None, track: bool, disk: Disk, machine: Machine, data_folder: Path, seed: bytes | None
+) -> Path:
+    """Make a store in `parent` with a new key, and return its folder; durable on return.
+
+    Raises StoreExists when there is one, DiskFailed otherwise; then nothing is left but perhaps an unused key.
+    """
+    folder = parent / STORE_FOLDER
+    if disk.size(folder) is not None:
+        raise StoreExists("there is a store already", path=folder)
+    public_key = identity.make_key(disk, data_folder, seed)
+    origin = identity.origin_of(public_key)
+    making = parent / f"{STORE_FOLDER}.tmp-{origin[-8:]}"
+    try:
+        _fill(making, folder, origin, public_key, name or parent.name or "store", disk, machine)
+        disk.replace_durably(making / ".gitignore", _GITIGNORE_TRACK if track else _GITIGNORE_ALL)
+        disk.rename_folder(making, folder)
+    except JournalError:
+        late = disk.is_folder(making) and disk.is_folder(folder)
+        with contextlib.suppress(DiskFailed):  # the first error is the one to tell
+            disk.remove_tree(making)
+        if late:
+            raise StoreExists("another process made a store here", path=folder) from None
+        raise
+    return folder
+
+
+def _fill(making: Path, folder: Path, origin: str, public_key: bytes, name: str, disk: Disk, machine: Machine) -> None:
+    for part in _PARTS:
+        disk.make_folder(making / part)
+    disk.make_file(making / LOCK_FILE)
+    header = encode_header(origin, 1, chain_start(origin)) + b"\n"
+    disk.replace_durably(making / "journal" / "seg-00000001.jsonl", header)
+    local = identity.fingerprint(machine, making) | {"path": str(folder.resolve())}
+    identity.write_local(disk, making, local)
+    value = {
+        "format": STORE_FORMAT,
+        "origin_store_id": origin,
+        "public_key": base64.b64encode(public_key).decode("ascii"),
+        "name": name,
+        "created_at": machine.now(),
+        "previous": [],
+    }
+    disk.replace_durably(making / identity.STORE_FILE, (json.dumps(value, indent=2) + "\n").encode())

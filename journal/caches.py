@@ -1,0 +1,303 @@
+"""Caches: index and entity files of one store, kept up with its log.
+
+A cache is never ahead of the log [P1]; one that does not fit it is dropped and built again, but a log that is shorter
+than what anything remembers is data loss, and that is said [J11]. Only what is missing is replayed. A durable record is
+never lost to a failing cache; a reader who cannot write folds the log in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from journal.disk import Disk, is_temporary
+from journal.entity_files import EntityFiles, Watermark
+from journal.errors import (
+    CacheUnreadable,
+    DamagedStore,
+    DiskFailed,
+    FormatTooNew,
+    JournalError,
+    LogShorterThanKnown,
+    StoreLocked,
+)
+from journal.index import Index, Position, drop
+from journal.log import Gap, Log
+from journal.machine import Machine
+from journal.model import EXECUTION_TYPES, LocalHead
+from journal.projection import changes_entity, head_of
+
+INDEX_FILE: Final = "index.sqlite3"
+BUSY: Final = "another process is writing"
+T = TypeVar("T")
+
+
+class Caches:
+    """What can be deleted: every answer is a function of the log."""
+
+    def __init__(self, disk: Disk, folder: Path, log: Log, machine: Machine) -> None:
+        self.files = EntityFiles(disk, folder)
+        self._disk = disk
+        self._log = log
+        self._machine = machine
+        self._index_path = folder / INDEX_FILE
+        self._index: Index | None = None
+        self._is_private = False  # the index is one that nobody else sees: its file cannot be used
+        self._tail_known = False  # whether the header of the newest segment was looked at [J12]
+        # Both hold from catching up until the lock is free again.
+        self._mark = Watermark()
+        self._last_seq = 0
+        self._problem: str | None = None
+
+    # --- the index ---
+
+    def ask(self, question: Callable[[Index], T]) -> T:
+        """Ask the index; when its file cannot be used the log is folded in memory, so an answer is never made up."""
+        try:
+            return question(self._any_index())
+        except CacheUnreadable:
+            self._go_private()
+            return question(self._any_index())
+
+    def close(self) -> None:
+        """Close the index; the next question opens it again."""
+        if self._index is not None:
+            self._index.close()
+        self._index, self._is_private = None, False
+
+    def _any_index(self) -> Index:
+        if self._index is None:
+            try:
+                self._index = Index.open(self._disk, self._index_path)
+                if self._index.position() is not None:
+                    return self._index
+            except DiskFailed:
+                pass  # a reader needs no file
+            self._go_private()  # an index that was never filled has no answers either
+        assert self._index is not None
+        return self._index
+
+    def _go_private(self) -> None:
+        """Take the index as it is when it is up to date, else fold the whole log. Needs no lock, writes nothing."""
+        problem = self._fold_privately()
+        if problem is not None:
+            self.close()
+            raise problem
+
+    def _fold_privately(self) -> JournalError | None:
+        self.close()
+        try:
+            found = Index.look(self._disk, self._index_path)
+            position = None if found is None else found.position()
+            if position is not None and self._log.is_at_end(position) and self._log.fits(position):
+                self._index, self._is_private = found, True
+                return None
+        except (CacheUnreadable, DiskFailed):
+            pass  # the log is the truth
+        self._index, self._is_private = Index.in_memory(), True
+        try:
+            self._replay(self._index, self._log.start(), None)
+        except (DamagedStore, FormatTooNew) as error:
+            return error
+        return None
+
+    def _open_for_writing(self) -> Index:
+        if self._is_private:
+            self.close()
+        if self._index is None:
+            try:
+                self._index = Index.open(self._disk, self._index_path)
+            except CacheUnreadable:
+                self._drop_index()
+                self._index = Index.open(self._disk, self._index_path)
+            except DiskFailed as error:
+                self._problem = str(error)
+                self._index, self._is_private = Index.in_memory(), True
+        return self._index
+
+    def _drop_index(self) -> None:
+        self.close()
+        drop(self._disk, self._index_path)
+
+    # --- the writing side: the caller holds the store lock ---
+
+    def catch_up(self, published_seq: int) -> Position:
+        """Replay what the caches lack and return the end of the log.
+
+        `published_seq` is what others were told of. LogShorterThanKnown when the log lost records [J11]; DamagedStore
+        and FormatTooNew as `Log.gaps`.
+        """
+        self._problem = None
+        try:
+            return self._catch_up(self._open_for_writing(), published_seq)
+        except CacheUnreadable:
+            self._drop_index()
+            return self._catch_up(self._open_for_writing(), published_seq)
+
+    def _catch_up(self, index: Index, published_seq: int) -> Position:
+        self._mark, position = self.files.watermark(), index.position()
+        behind = self._mark.behind(self._machine.boot_id)
+        known = max(position.seq if position else 0, self._mark.applied_seq, published_seq)
+        if position is not None and not self._log.fits(position):
+            self._refuse_shorter(self._read_last_seq(known), known)
+            self._drop_index()
+            index, position, behind = self._open_for_writing(), None, 0
+        if position is None or not self._log.is_at_end(position):
+            # found, not written by us: durable before anything speaks of it [J7]
+            self._log.sync_newest(0 if position is None else position.segment)
+            position = self._replay(index, position or self._log.start(), known)
+        elif not self._tail_known:
+            self._log.header(self._log.newest())  # a later program may have begun it [J12]
+        self._tail_known = True
+        self._refuse_shorter(position.seq, known)
+        self._last_seq = position.seq
+        if behind < position.seq:
+            self._mark = Watermark(behind, min(self._mark.synced_seq, behind), self._machine.boot_id)
+            self._project()
+        return position
+
+    def _project(self) -> None:
+        """Bring the files from the watermark up to the log; when the disk refuses they stay behind."""
+        behind = self._mark.applied_seq
+        try:
+            damage = self.ask(lambda index: self.files.write(index.heads_after(behind), self._log.payload))
+            self._mark = self.files.mark(self._mark, self._last_seq, self._machine.boot_id)
+            self._problem = self._problem or (None if damage is None else str(damage))
+        except DiskFailed as error:
+            self._problem = str(error)
+
+    def _refuse_shorter(self, last_seq: int, known_seq: int) -> None:
+        if last_seq < known_seq:
+            text = f"the log ends at seq {last_seq}, but seq {known_seq} was written"
+            raise LogShorterThanKnown(text, path=self._log.folder, seq=known_seq, rule="J11")
+
+    def _read_last_seq(self, known_seq: int) -> int:
+        """Where the log ends, read from its start."""
+        end = self._log.start()
+        for gap in self._log.gaps(end, known_seq):
+            end = gap.position
+        return end.seq
+
+    def _replay(self, index: Index, position: Position, known_seq: int | None) -> Position:
+        for gap in self._log.gaps(position, known_seq):
+            torn = [(gap.segment.first_seq, bad.offset, bad.end, bad.broken) for bad in gap.bad]
+            index.apply(_heads(gap), gap.position, torn)
+            position = gap.position
+        return position
+
+    def absorb(self, heads: Sequence[LocalHead], after: Position, payloads: Mapping[int, bytes]) -> str | None:
+        """Take in what was just written, payloads by seq; the records are safe: a problem is told, not raised [P1]."""
+        files_are_current, self._last_seq = self._mark.applied_seq >= self._last_seq, after.seq
+        try:
+            self._any_index().apply(heads, after, ())
+            if files_are_current:
+                newest = {(head.item_type, head.item_id): head for head in heads}
+                self.files.write(newest.values(), lambda head: json.loads(payloads[head.seq]))
+                self._mark = self.files.mark(self._mark, after.seq, self._machine.boot_id)
+            else:
+                self._project()
+        except (DamagedStore, DiskFailed, FormatTooNew) as error:
+            self.close()
+            return str(error)
+        return self._problem
+
+    def sync_files(self) -> str | None:
+        """Make the files durable, once per roll [P4]; a problem is told: the next roll tries again."""
+        try:
+            self._mark = self.files.sync(self._mark)
+        except DiskFailed as error:
+            return str(error)
+        return None
+
+    def rebuild(self, published_seq: int) -> None:
+        """Delete index and files and make them again. LogShorterThanKnown before anything is deleted [J11]."""
+        position = self._open_for_writing().position()
+        known = max(position.seq if position else 0, self.files.watermark().applied_seq, published_seq)
+        self._refuse_shorter(self._read_last_seq(known), known)
+        self._drop_index()
+        self.files.forget()
+        end = self.catch_up(published_seq)
+        self.files.remove_strays(self._open_for_writing().head, end.seq)
+        for name in self._disk.names(self._log.folder):
+            if is_temporary(name):
+                self._disk.remove(self._log.folder / name)
+
+    # --- the reading side ---
+
+    def refresh(self, lock: Callable[[], AbstractContextManager[None]], published_seq: Callable[[], int]) -> str | None:
+        """Bring the caches up to the log before reading; returns why they may lack records, None when they lack none.
+
+        DamagedStore and FormatTooNew are raised only when nothing at all can be read.
+        """
+        try:
+            if not self._is_current():
+                with lock():
+                    self.catch_up(published_seq())
+            return self.ask(_broken)
+        except StoreLocked:
+            return self._without_lock(BUSY, published_seq)
+        except DiskFailed as error:
+            return self._without_lock(str(error), published_seq)
+        except (DamagedStore, FormatTooNew) as error:
+            return self._partly(error)
+
+    def _is_current(self) -> bool:
+        try:
+            index = self._index or Index.open(self._disk, self._index_path)
+            self._index = index
+            position = index.position()
+        except (CacheUnreadable, DiskFailed):
+            return False
+        if position is None or not self._log.is_at_end(position):
+            return False
+        return self._is_private or self.files.watermark().behind(self._machine.boot_id) >= position.seq
+
+    def _without_lock(self, reason: str, published_seq: Callable[[], int]) -> str | None:
+        """What can be told when the caches cannot be brought up to date."""
+        try:
+            if self._index is not None and not self._is_private and self._index.position() is not None:
+                return reason
+            problem = self._fold_privately()
+            if problem is not None:
+                return self._partly(problem)
+            position = self.ask(Index.position) or self._log.start()
+            self._refuse_shorter(position.seq, max(self.files.watermark().applied_seq, published_seq()))
+            return self.ask(_broken)
+        except (DamagedStore, FormatTooNew) as error:
+            return self._partly(error)
+
+    def _partly(self, error: JournalError) -> str:
+        """Some can be read: say why not all. Nothing can be read: raise, since that is not an empty store [J11]."""
+        if self._index is None or self._index.position() is None:
+            self.close()
+            raise error
+        return str(error)
+
+    def newer_execution_heads(self) -> dict[tuple[str, str], LocalHead]:
+        """Execution entities that changed behind the index, read through the log while another process writes."""
+        position = self.ask(Index.position) or self._log.start()
+        return {
+            (head.item_type, head.item_id): head
+            for gap in self._log.gaps(position)
+            for head in _heads(gap)
+            if head.item_type in EXECUTION_TYPES
+        }
+
+
+def _heads(gap: Gap) -> list[LocalHead]:
+    return [
+        head_of(entry, gap.segment.first_seq, gap.origin)
+        for entry in gap.entries
+        if not entry.void and changes_entity(entry.record)
+    ]
+
+
+def _broken(index: Index) -> str | None:
+    found = index.first_broken_range()
+    if found is None:
+        return None
+    segment, offset, end = found
+    return f"seg-{segment:08d}.jsonl: bytes {offset} to {end} are damaged, records are missing [J7]"

@@ -1,0 +1,217 @@
+"""Verification: does a store hold what its rules promise?
+
+Checks identity and log, and compares what the caches say with a fresh fold. Changes nothing and heals nothing: what it
+finds are values. Other processes may go on writing; what they write meanwhile is not looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from journal import identity
+from journal.caches import INDEX_FILE
+from journal.disk import Disk, is_temporary
+from journal.entity_files import Drift, EntityFiles, Watermark
+from journal.errors import CacheUnreadable, DamagedStore, DiskFailed
+from journal.findings import Findings, Report, Severity
+from journal.identity import StoreFile
+from journal.index import Index, Position
+from journal.log import Log
+from journal.log_verification import Extent, LogWalk
+from journal.machine import Machine
+from journal.model import LocalHead
+from journal.projection import changes_entity
+
+_FOLDERS = frozenset(["archive", "blobs", "checkpoints"])
+
+
+class _Remembered(NamedTuple):
+    """What is known of the log outside the log, as it was before the log was looked at."""
+
+    cache: Index | None
+    position: Position | None
+    mark: Watermark
+    published: dict[str, Any]
+
+    @property
+    def seqs(self) -> dict[str, int]:
+        """The highest seq that each of them remembers."""
+        return {
+            "the index": 0 if self.position is None else self.position.seq,
+            "the watermark of the projections": self.mark.applied_seq,
+            "the last publish": identity.published_seq({"published": self.published}),
+        }
+
+
+def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine) -> Report:
+    """Check identity, log, index and projections of a store; writes nothing."""
+    found = Findings()
+    _check_identity(folder, file, found)
+    remembered = _remember(disk, folder, found)  # before the log is: so the log holds all of it
+    origins = [file.origin_store_id, *(previous.origin for previous in file.previous)]
+    walk = LogWalk(disk, log, found, origins, max(remembered.seqs.values()))
+    walk.c_of = dict.fromkeys(remembered.seqs.values())
+    try:
+        walk.walk(_extents(disk, log, found))
+        if walk.is_complete:
+            _check_remembered(folder, remembered, walk, found)
+            _check_index(folder, remembered, walk, found)
+            _check_files(disk, folder, log, remembered, walk, found, machine)
+        return Report(found.all(), walk.records, walk.position.seq)
+    finally:
+        walk.fold.close()
+        if remembered.cache is not None:
+            remembered.cache.close()
+
+
+def _check_identity(folder: Path, file: StoreFile, found: Findings) -> None:
+    try:
+        origin = identity.origin_of(base64.b64decode(file.public_key, validate=True))
+    except binascii.Error:
+        origin = ""
+    if origin != file.origin_store_id:
+        message = f"origin {file.origin_store_id} is not the one of the public key [I1]"
+        found.add("identity", "error", message, path=folder / identity.STORE_FILE)
+
+
+def _remember(disk: Disk, folder: Path, found: Findings) -> _Remembered:
+    mark = EntityFiles(disk, folder).watermark()
+    published: dict[str, Any] = {}
+    try:
+        kept = identity.read_local(disk, folder).get("published")
+        published = kept if isinstance(kept, dict) else {}
+    except DamagedStore as error:
+        found.add_error("identity", error)
+    try:
+        index = Index.look(disk, folder / INDEX_FILE)
+        return _Remembered(index, None if index is None else index.position(), mark, published)
+    except (CacheUnreadable, DiskFailed) as error:
+        found.add("index-unreadable", "warning", error.message, path=error.path, fixable=True)
+    return _Remembered(None, None, mark, published)
+
+
+def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
+    try:
+        segments = log.segments()
+        extents = [Extent(segment, disk.size(segment.path) or 0) for segment in segments]
+        names = set(disk.names(log.folder)) - {segment.path.name for segment in segments} - _FOLDERS
+    except DamagedStore as error:
+        found.add_error("segment-unreadable", error)
+        return []
+    for name in sorted(names):
+        what = "left behind by an interrupted write" if is_temporary(name) else "no segment: it is not read"
+        found.add("stray-file", "info", what, path=log.folder / name, fixable=is_temporary(name))
+    return extents
+
+
+def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
+    """The log must hold all that anything remembers [J11]."""
+    for what, seq in remembered.seqs.items():
+        if seq > walk.position.seq:
+            message = f"the log ends at seq {walk.position.seq}, but {what} remembers seq {seq} [J11]"
+            found.add("log-too-short", "error", message, path=folder / "journal", seq=seq)
+    seq, c = remembered.seqs["the last publish"], remembered.published.get("c")
+    if seq and isinstance(c, str) and walk.c_of.get(seq) not in (None, c):
+        message = f"seq {seq} is not the record that was published [J11]"
+        found.add("published-differs", "error", message, path=folder / "journal", seq=seq)
+
+
+def _check_index(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
+    """The index against the fold, as far as it goes [P1]."""
+    index, position, path = remembered.cache, remembered.position, folder / INDEX_FILE
+    if index is None or position is None or position.seq > walk.position.seq:
+        return
+    if position.seq and walk.c_of.get(position.seq) not in (None, position.c.hex()):
+        message = f"the index does not fit the log at seq {position.seq} [J11]"
+        found.add("index-differs", "warning", message, path=path, seq=position.seq, fixable=True)
+        return
+    if position.seq < walk.position.seq:
+        message = f"the index is at seq {position.seq}, the log at seq {walk.position.seq} [P1]"
+        found.add("index-behind", "info", message, path=path, seq=position.seq, fixable=True)
+    severity: Severity = "warning" if walk.is_broken else "error"
+    try:
+        for kept, folded in _side_by_side(index.all_heads(), walk.fold.all_heads()):
+            if kept != folded and (folded is None or folded.seq <= position.seq):
+                message = f"the index has {_named(kept)}, the log {_named(folded)} [P1]"
+                seq = None if folded is None else folded.seq
+                found.add("index-differs", severity, message, path=path, seq=seq, fixable=True)
+    except (CacheUnreadable, DiskFailed) as error:
+        found.add("index-unreadable", "warning", error.message, path=path, fixable=True)
+
+
+def _side_by_side(
+    left: Iterator[LocalHead], right: Iterator[LocalHead]
+) -> Iterator[tuple[LocalHead | None, LocalHead | None]]:
+    """Two lists of heads in the order of type and id, paired by entity; None where one has it not."""
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        order = _order(one, other)
+        yield (one if order <= 0 else None, other if order >= 0 else None)
+        one = next(left, None) if order <= 0 else one
+        other = next(right, None) if order >= 0 else other
+
+
+def _order(one: LocalHead | None, other: LocalHead | None) -> int:
+    if one is None or other is None:
+        return 1 if one is None else -1
+    return (one[:2] > other[:2]) - (one[:2] < other[:2])
+
+
+def _named(head: LocalHead | None) -> str:
+    return (
+        "no such entity" if head is None else f"{head.item_type}/{head.item_id} rev {head.entity_rev} at seq {head.seq}"
+    )
+
+
+class _Touched:
+    """The entities that other processes wrote to since the walk: their files are not looked at."""
+
+    def __init__(self, log: Log, position: Position) -> None:
+        self._log = log
+        self._position = position
+        self._keys: set[tuple[str, str | None]] = set()
+
+    def holds(self, key: tuple[str, str]) -> bool:
+        """Whether an entity was written to; the log knows it before the files do."""
+        if not self._log.is_at_end(self._position):
+            for gap in self._log.gaps(self._position):
+                records = [entry.record for entry in gap.entries if changes_entity(entry.record)]
+                self._keys.update((record.item_type, record.item_id) for record in records)
+                self._position = gap.position
+        return key in self._keys
+
+
+def _check_files(
+    disk: Disk, folder: Path, log: Log, remembered: _Remembered, walk: LogWalk, found: Findings, machine: Machine
+) -> None:
+    """The projections against the fold, as far as their watermark goes [P1] [P2] [P3] [P4]."""
+    files, behind = EntityFiles(disk, folder), remembered.mark.behind(machine.boot_id)
+    if behind < walk.position.seq:
+        message = f"the projections are at seq {behind}, the log at seq {walk.position.seq} [P1]"
+        found.add("projections-behind", "info", message, path=files.mark_path, seq=behind, fixable=True)
+    touched = _Touched(log, walk.position)
+    heads = (head for head in walk.fold.all_heads() if head.seq <= behind)
+    for drift in files.drift(heads, log.payload, walk.fold.head):
+        head = walk.fold.head(*drift.key)
+        if (head is None or head.seq <= behind) and not touched.holds(drift.key):
+            _tell_drift(drift, walk.position.seq, found)
+
+
+def _tell_drift(drift: Drift, last_seq: int, found: Findings) -> None:
+    if drift.found_seq > last_seq:
+        message = f"the log ends at seq {last_seq}, but this projection speaks of seq {drift.found_seq} [J11]"
+        found.add("log-too-short", "error", message, path=drift.path, seq=drift.found_seq)
+        return
+    rule = "P3" if drift.cannot_be_parsed else "P1"
+    found.add(
+        "projection-differs",
+        "warning",
+        f"{drift.message} [{rule}]",
+        path=drift.path,
+        seq=drift.seq,
+        fixable=drift.seq is not None or not drift.cannot_be_parsed,
+    )
