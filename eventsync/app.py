@@ -22,7 +22,7 @@ from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument,
 from eventsync.text import clean
 
 if TYPE_CHECKING:
-    from journal import Committed, LocalHead, Previous, Record, Store
+    from journal import Committed, Finding, LocalHead, Previous, Record, Store
 
 MAX_INPUT_BYTES: Final = 4 * 1024 * 1024  # of a --file: far above any payload, far below what hurts
 MAX_NAME_CHARS: Final = 100
@@ -138,9 +138,23 @@ def keep_identity(store: Store) -> Sequence[str]:
     return moved
 
 
+def verify(store: Store) -> Sequence[Finding]:
+    """What is not as it must be: in the store, in the feed it publishes, in what it holds of others."""
+    from federation.audit import audit
+    from federation.holdings import Holdings
+
+    return [*store.verify().findings, *audit(Holdings(store))]
+
+
 def rebuild(store: Store) -> Rebuilt:
-    """Make index and projections again from the log."""
-    store.rebuild()
+    """Make index, projections and what is known of others again, from the journal and the mirrors [T1]."""
+    from federation.holdings import Holdings
+
+    holdings = Holdings(store)
+    with holdings.lock():
+        store.rebuild()
+        holdings.rebuild()
+    holdings.close()
     return Rebuilt(store.position().seq, len(store.list()))
 
 

@@ -82,6 +82,7 @@ def push_document(run: PushRun) -> Document:
             "result": report.result,
             "error": error_value(report.error),
             "last_seq": report.last_seq,
+            "warnings": list(report.warnings),
         }
         for report in run.remotes
     ]
@@ -248,6 +249,7 @@ def push_lines(run: PushRun) -> Iterator[str]:
     """One line for each remote."""
     for report in run.remotes:
         yield _push_line(report)
+        yield from (f"  note: {clean(warning)}" for warning in report.warnings)
 
 
 def _push_line(report: PushReport) -> str:

@@ -146,10 +146,10 @@ class Sharing:
 
     def _remote(self, name: str, url: str, history: Sequence[dict[str, Any]]) -> Remote:
         parsed = urls.parse(url)
-        held = any(
-            run.get("origins") for run in history if run.get("verb") == "pull" and run.get("url") == parsed.display
-        )
-        return Remote(name, parsed.display, lambda: self._connect(parsed), held)
+        runs = [run for run in history if run.get("url") == parsed.display]
+        held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
+        pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
+        return Remote(name, parsed.display, lambda: self._connect(parsed), held, pushed)
 
     def _connect(self, url: urls.Url) -> Transport | BridgeSource:
         bridged = is_brainclaw(url.path)
@@ -171,7 +171,7 @@ class Sharing:
         codes = [_push_code(report, named) for report in reports]
         for report in reports:
             if report.name:
-                self._add_run("push", report.name, report.url, report.error, [])
+                self._add_run("push", report, report.result, report.error, [])
         return PushRun(reports, exits.combine(codes))
 
     def pull(self, remotes: Sequence[Remote], settings: Settings) -> PullRun:
@@ -185,7 +185,7 @@ class Sharing:
             for report in reports:
                 failed = [found for found in report.origins if _pull_code(found) != exits.DONE]
                 error = report.error or (FederationError(str(failed[0].refusal)) if failed else None)
-                self._add_run("pull", report.name, report.url, error, [found.origin for found in report.origins])
+                self._add_run("pull", report, "pulled", error, [found.origin for found in report.origins])
         return PullRun(reports, code)
 
     def sync(self) -> SyncRun:
@@ -282,12 +282,20 @@ class Sharing:
 
     # --- the run log ---
 
-    def _add_run(self, verb: str, name: str, url: str, error: Exception | None, origins: Sequence[str]) -> None:
+    def _add_run(
+        self,
+        verb: str,
+        report: PushReport | RemotePull,
+        result: str,
+        error: Exception | None,
+        origins: Sequence[str],
+    ) -> None:
         run = {
             "ts": self.store.machine.now(),
             "verb": verb,
-            "remote": name or None,
-            "url": url,
+            "remote": report.name or None,
+            "url": report.url,
+            "result": result,
             "error": None if error is None else str(error)[:500],
             "origins": list(origins),
         }
@@ -328,6 +336,7 @@ def _absolute(url: str) -> str:
     path = os.path.abspath(parsed.path.expanduser())  # noqa: PTH100 - resolve() would follow a symlink the person means
     if not path.isprintable():
         raise InvalidArgument(f"a path that cannot be printed: {path!r}")
+    urls.parse(path)  # where the working directory made it one that is not allowed
     return path
 
 

@@ -177,6 +177,7 @@ class PushReport(NamedTuple):
     result: str  # pushed, up_to_date, read_only, nothing_to_publish, needs_decision, refused, unavailable or failed
     error: Exception | None
     last_seq: int | None
+    warnings: tuple[str, ...] = ()
 
 
 class Counts(NamedTuple):

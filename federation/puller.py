@@ -58,6 +58,7 @@ class Remote(NamedTuple):
     url: str
     connect: Callable[[], Transport | BridgeSource]
     held_before: bool = False  # a pull from here found feeds once
+    pushed_before: bool = False  # a push to here worked once
 
 
 class Settings(NamedTuple):

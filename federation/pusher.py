@@ -28,6 +28,8 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         place = remote.connect()
         if isinstance(place, BridgeSource):
             raise RemoteReadOnly("another program's store is only read", rule="DESIGN 10")
+        if not remote.pushed_before:
+            place.create()  # never again later: a drive that is not mounted must not be made up
         there = _head_there(holdings, place)
         if there is not None and there.raw == head.raw:
             return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
@@ -47,7 +49,9 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         return PushReport(remote.name, remote.url, "unavailable", error, None)
     except FederationError as error:
         return PushReport(remote.name, remote.url, "failed", error, None)
-    return PushReport(remote.name, remote.url, "pushed", None, head.last_seq)
+    vanished = there is None and remote.pushed_before
+    warnings = ("our feed was not there any more; it was published again",) if vanished else ()
+    return PushReport(remote.name, remote.url, "pushed", None, head.last_seq, warnings)
 
 
 def _head_there(holdings: Holdings, place: Transport) -> Head | None:

@@ -49,14 +49,15 @@ def verify(console: Console) -> None:
     Exits with 12 when something is damaged.
     """
     with opened_store(console) as store:
-        found = store.verify()
-        if any(str(finding.severity) == "error" for finding in found.findings):
+        findings = app.verify(store)
+        ok = all(finding.severity != "error" for finding in findings)
+        if not ok:
             console.exit_code = exits.DAMAGED
         if console.json:
-            console.document(report.findings_document(found.findings, found.ok))
+            console.document(report.findings_document(findings, ok))
             return
-        console.answer(map(report.finding_line, found.findings))
-        console.note(report.findings_line(found.findings))
+        console.answer(map(report.finding_line, findings))
+        console.note(report.findings_line(findings))
 
 
 @click.command("rebuild", cls=Command, example="eventsync rebuild")

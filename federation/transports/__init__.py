@@ -31,6 +31,13 @@ class Transport(Protocol):
 
     is_local: bool  # no network: a first push needs no confirmation
 
+    def create(self) -> None:
+        """Make the place ready for a first push, where that takes no more than an empty folder; else do nothing.
+
+        Raises SourceUnavailable or RemoteReadOnly.
+        """
+        ...
+
     def origins(self) -> Listing:
         """The origins whose feeds are here. A reachable place without feeds gives none.
 
@@ -42,15 +49,17 @@ class Transport(Protocol):
         """Copy files of an origin's feed into an existing private folder; return the names that could be had.
 
         A file that is missing, too large, or not a regular file is left out (the caller says `incomplete`). Nothing
-        else appears in the folder. Raises SourceUnavailable when the place fails as a whole.
+        else appears in the folder. Raises SourceUnavailable when the place fails as a whole, or this feed cannot be
+        read: unreadable is never missing.
         """
         ...
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
-        """Make the feed in `folder` visible: `names` in order, each durable before the next, head.json last [F4].
+        """Make the feed in `folder` visible: slices in order, each durable before the next, head.json last [F4].
 
-        Files already there (same name: slices are immutable) are not sent again, except head.json. Feed files there
-        that are neither in `names` nor in `keep` are removed afterwards. Raises SourceUnavailable or RemoteReadOnly;
-        then the place holds the former head and whole files only.
+        `names` lists the whole feed, head.json among it. Files already there (same name: slices are immutable) are not
+        sent again, except head.json. Feed files there that are neither in `names` nor in `keep` are removed afterwards.
+        Raises SourceUnavailable or RemoteReadOnly; the place then holds whole files only and the former head, or the
+        new one when only the removal failed.
         """
         ...

@@ -1,0 +1,90 @@
+"""Audit: is what we publish, and what we hold of others, still what was signed?
+
+Reads own feed and mirrors whole and writes nothing: signatures, slice hashes, chain and transcript (F2, F3, F5). Findings
+come in the shape of `Store.verify`, so that one command shows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from federation.errors import DamagedFeed
+from federation.folder import FeedFolder
+from federation.holdings import Holdings
+from federation.mirror import BRIDGE_PREFIX
+from federation.model import HEAD_FILE, Head, Refusal, Slice
+from federation.verification import Broken, read_head, split_slice, start_state, walk
+from journal import Finding, JournalError
+
+
+def audit(holdings: Holdings) -> Iterator[Finding]:
+    """What is wrong with the own feed and the mirrors, one finding each."""
+    yield from _own(holdings)
+    for origin in holdings.mirror.origins():
+        if origin.startswith(BRIDGE_PREFIX):
+            yield from _bridge(holdings, origin)
+            continue
+        yield from _feed(holdings.mirror.feed(origin), origin, "mirror-damaged")
+        for name in holdings.mirror.fork_evidence(origin):
+            path = holdings.mirror.path(origin) / "fork" / name
+            yield Finding(
+                "origin-forked", "warning", f"{origin} signed two contradicting feeds", str(path), None, None, False
+            )
+
+
+def _own(holdings: Holdings) -> Iterator[Finding]:
+    store, own = holdings.store, holdings.own
+    try:
+        head = own.head()
+    except DamagedFeed as error:
+        yield _error("feed-damaged", error.message, error.path, error.seq)
+        return
+    last = store.local().get("published")
+    if head is None and last is not None:
+        yield _error("feed-lost", f"the feed published up to seq {last['last_seq']} is gone [T1]", own.folder, None)
+    yield from _feed(own, store.origin, "feed-damaged")
+
+
+def _feed(feed: FeedFolder, origin: str, finding: str) -> Iterator[Finding]:
+    try:
+        raw = feed.head_bytes()
+        if raw is None:
+            return
+        head = read_head(raw, origin, lambda *_: None)
+        if isinstance(head, Refusal):
+            yield _error(finding, f"{head.message} [{head.rule}]", feed.folder / HEAD_FILE, head.seq)
+            return
+        yield from _lines(feed, head, finding)
+    except (DamagedFeed, JournalError) as error:
+        yield _error(finding, error.message, error.path or feed.folder, error.seq)
+
+
+def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
+    state = start_state(head)
+    for file in feed.slices():
+        raw = feed.raw(file)
+        entry = Slice(file.name, file.first_seq, file.last_seq, len(raw), file.digest)
+        lines = split_slice(raw, entry, head.origin, state.c, head.previous)
+        after = lines if isinstance(lines, Broken) else walk(lines, state, frozenset(head.redacted))
+        if isinstance(after, Broken):
+            path = feed.folder / entry.file_name
+            yield Finding(finding, "error", f"{after.message} [F5]", str(path), after.line, after.seq, False)
+            return
+        state = after
+    if (state.seq, state.c.hex(), state.t.hex()) != (head.last_seq, head.c, head.t):
+        text = "the lines do not recompute to the head's c and t [F5]"
+        yield _error(finding, text, feed.folder / HEAD_FILE, head.last_seq)
+
+
+def _bridge(holdings: Holdings, origin: str) -> Iterator[Finding]:
+    folder = holdings.bridge(origin)
+    try:
+        for copied in folder.state().segments:
+            folder.raw(copied)
+    except (DamagedFeed, JournalError) as error:
+        yield _error("mirror-damaged", error.message, error.path or folder.folder, error.seq)
+
+
+def _error(finding: str, message: str, path: Path | str | None, seq: int | None) -> Finding:
+    return Finding(finding, "error", message, None if path is None else str(path), None, seq, False)
