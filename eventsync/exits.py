@@ -103,6 +103,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "log_shorter_than_known",
             "records were lost, perhaps by a restore: keep the folder as it is and read docs/format.md [J11]",
         ),
+        "CacheUnreadable": Exit(
+            DAMAGED, "cache_unreadable", "the records are safe; `eventsync rebuild` makes the caches again"
+        ),
         "DiskFailed": Exit(DISK, "disk_failed", "nothing was written: see to free space and rights, then try again"),
         "StoreReadOnly": Exit(
             DISK, "store_read_only", "`eventsync verify` tells what the failed write left, once the disk works again"

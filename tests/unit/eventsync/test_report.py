@@ -147,5 +147,7 @@ def test_an_entity_that_is_gone_or_redacted_says_so() -> None:
 
 
 def test_a_record_of_no_entity_is_shown_by_its_type() -> None:
-    line = report.record_line(record(action="journal_note", item_type="journal", item_id=None, entity_rev=None, summary=None))
+    line = report.record_line(
+        record(action="journal_note", item_type="journal", item_id=None, entity_rev=None, summary=None)
+    )
     assert line.endswith("journal_note journal")

@@ -41,7 +41,9 @@ def test_what_a_terminal_would_obey_or_hide_becomes_visible(hostile: str, shown:
     assert clean(hostile) == shown
 
 
-@pytest.mark.parametrize("fine", ["", "plain", "Grüße ✓", "日本語", "עברית", "[bold]no markup[/bold]", "⚠\ufe0f careful", "e\u0301"])
+@pytest.mark.parametrize(
+    "fine", ["", "plain", "Grüße ✓", "日本語", "עברית", "[bold]no markup[/bold]", "⚠\ufe0f careful", "e\u0301"]
+)
 def test_ordinary_text_stays_as_it_is(fine: str) -> None:
     assert clean(fine) == fine
 
@@ -70,7 +72,12 @@ def test_cleaning_twice_changes_nothing(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | ANY_TEXT,
+        lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+    )
+)
 def test_pretty_json_is_clean_and_still_the_same_json(value: object) -> None:
     shown = pretty_json(value)
     assert json.loads(shown) == value

@@ -1,0 +1,44 @@
+"""What the program said to a test, and the ways in which a test can call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+
+class Answer(NamedTuple):
+    """What the program said, and with which code it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output; fails when there is another, or none, or it is not ASCII."""
+        self.out.encode("ascii")
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The one error object on standard error."""
+        (line,) = self.err.splitlines()
+        line.encode("ascii")
+        (facts,) = json.loads(line).values()
+        return facts
+
+
+class Run(Protocol):
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Answer: ...
+
+
+class Program(Protocol):
+    def __call__(self, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Answer: ...
+
+
+class Start(Protocol):
+    def __call__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, **settings: Any
+    ) -> subprocess.Popen[bytes]: ...
