@@ -89,13 +89,22 @@ def opened(around: Surroundings) -> Iterator[Store]:
     """The store meant by --store, by EVENTSYNC_STORE, or by the nearest folder above; NotAStore when there is none."""
     from journal import Store, find_store
 
-    path = find_store(around.folder) if around.store is None else Path(around.store)
+    path = find_store(_existing(around.folder)) if around.store is None else Path(around.store)
     timeout = around.lock_timeout
     store = Store.open(path) if timeout is None else Store.open(path, lock_timeout=_seconds(timeout))
     try:
         yield store
     finally:
         store.close()
+
+
+def _existing(folder: Path) -> Path:
+    from journal import NotAStore
+
+    try:
+        return folder.absolute()
+    except FileNotFoundError:
+        raise NotAStore("the working directory is gone") from None
 
 
 def init(around: Surroundings, folder: Path | None, *, name: str | None, track: bool) -> StoreFacts:

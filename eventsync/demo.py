@@ -65,9 +65,7 @@ def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
         )
     _exchange(desktop, tell)
     tell("")
-    tell(
-        "4. Meanwhile the laptop changed the same plan. Neither has seen the other: that is a conflict, and it is shown."
-    )
+    tell("4. Meanwhile the laptop changed the same plan. Neither has seen the other: a conflict, and it is shown.")
     with laptop.store.mutate(agent="demo") as mutation:
         mutation.put("plan", "pln_1", {"title": "Number invoices by year", "status": "open"}, summary="Number invoices")
     _pull(laptop, tell)

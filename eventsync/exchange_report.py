@@ -41,6 +41,13 @@ _RESULTS: Final = {
     "unavailable": "unavailable",
     "failed": "failed",
 }
+_HINTS: Final = {
+    "stale": "nothing was changed; the other side may have been restored from a backup, or this copy is an old one",
+    "incomplete": "nothing was changed: a later pull takes it when all of it is there",
+    "refused": "nothing was changed; docs/format.md [F5] says what is checked",
+    "fork": "nothing was changed; both heads are kept, docs/format.md [F5] says how to decide whom to believe",
+    "braked": "`eventsync inbox --json` lists them; `eventsync pull --confirm` releases them",
+}
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -254,8 +261,14 @@ def push_lines(run: PushRun) -> Iterator[str]:
 
 def _push_line(report: PushReport) -> str:
     seq = "" if report.last_seq is None else f", seq {report.last_seq}"
-    why = "" if report.error is None else f": {clean(str(report.error))}"
-    return f"{clean(report.name or report.url)}  {_RESULTS.get(report.result, report.result)}{seq}{why}"
+    return f"{clean(report.name or report.url)}  {_RESULTS.get(report.result, report.result)}{seq}"
+
+
+def push_problems(run: PushRun) -> Iterator[tuple[str, str | None]]:
+    """What went wrong in a push, and what helps: for standard error, even with -q."""
+    for report in run.remotes:
+        if report.error is not None and report.result != "read_only":
+            yield f"{report.name or report.url}: {report.error}", exit_of(report.error).hint
 
 
 def pull_lines(run: PullRun) -> Iterator[str]:
@@ -265,19 +278,27 @@ def pull_lines(run: PullRun) -> Iterator[str]:
 
 
 def _remote_pull_lines(report: RemotePull) -> Iterator[str]:
-    if report.error is not None:
-        yield f"{clean(report.name or report.url)}  failed: {clean(str(report.error))}"
-        return
-    yield f"{clean(report.name or report.url)}{'' if report.origins else '  no feeds of others'}"
+    state = "  failed" if report.error is not None else "" if report.origins else "  no feeds of others"
+    yield f"{clean(report.name or report.url)}{state}"
     for found in report.origins:
         records = f", {_count(found.records, 'record')}" if found.records else ""
         yield f"  {_who(found.name, found.origin)}  {_RESULTS[found.result]}{records}{_open_words(found)}"
-        if found.refusal is not None:
-            yield f"    {clean(str(found.refusal))}"
-        if found.braked:
-            yield "    more changes at once than usual: held for you; look at them, then `eventsync pull --confirm`"
         for warning in found.warnings:
             yield f"    note: {clean(warning)}"
+
+
+def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
+    """What went wrong in a pull or waits for a person, and what helps: for standard error, even with -q."""
+    for report in run.remotes:
+        where = report.name or report.url
+        if report.error is not None:
+            yield f"{where}: {report.error}", exit_of(report.error).hint
+        for found in report.origins:
+            who = f"{where}: {found.name or found.origin}"
+            if found.refusal is not None:
+                yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _HINTS.get(str(found.result))
+            if found.braked:
+                yield f"{who}: more changes at once than usual, all of them are held for you", _HINTS["braked"]
 
 
 def _open_words(found: OriginPull) -> str:
@@ -287,7 +308,7 @@ def _open_words(found: OriginPull) -> str:
 
 
 def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator[str]:
-    """A table of candidates."""
+    """A table of candidates; a label tells why one is what it is where there is no summary."""
     rows = [
         (
             candidate.id,

@@ -106,7 +106,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "CacheUnreadable": Exit(
             DAMAGED, "cache_unreadable", "the records are safe; `eventsync rebuild` makes the caches again"
         ),
-        "DiskFailed": Exit(DISK, "disk_failed", "nothing was written: see to free space and rights, then try again"),
+        "DiskFailed": Exit(DISK, "disk_failed", "the log is as it was: see to free space and rights, then try again"),
         "StoreReadOnly": Exit(
             DISK, "store_read_only", "`eventsync verify` tells what the failed write left, once the disk works again"
         ),

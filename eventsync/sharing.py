@@ -1,7 +1,6 @@
 """Sharing: the use cases between stores. Composes config, transports and federation; prints nothing.
 
-The one place that turns a remote's name or URL into a transport, and that keeps the run log. Loads pydantic with the
-config, so only commands that need remotes or filters come here.
+The one place that turns a remote's name or URL into a transport, and that keeps the run log.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventsync import config as configs
 from eventsync import exits
 from eventsync.errors import InvalidArgument, UnknownOrigin
 from federation.bridge import BridgeSource
@@ -29,6 +28,9 @@ from federation.transports import Transport, urls
 from federation.transports.brainclaw import BrainclawSource
 from federation.transports.directory import DirectoryTransport, is_brainclaw
 from journal import JournalError, Store
+
+if TYPE_CHECKING:
+    from eventsync.config import Config
 
 _RUN_LOG_BYTES: Final = 1024 * 1024  # the run log is cut in half beyond this
 _PULL_CODES: Final = {
@@ -103,35 +105,51 @@ class Sharing:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.holdings = Holdings(store)
-        self.config_path = store.folder / configs.CONFIG_FILE
-        self.config = configs.read(store.disk, self.config_path)
+        self._config_path = store.folder / "config.toml"
         self._runs = store.folder / "federation" / "runs.jsonl"
+
+    @cached_property
+    def config(self) -> Config:
+        """config.toml; read when first needed, since pydantic costs more than a short command."""
+        from eventsync import config as configs
+
+        return configs.read(self.store.disk, self._config_path)
 
     # --- remotes ---
 
     def add_remote(self, name: str, url: str) -> str:
         """Add a remote and return its URL as it is kept: a path is made absolute."""
+        from eventsync.config import add_remote
+
         kept = _absolute(url)
-        self._change(lambda text: configs.add_remote(text, name, kept))
+        self._change(lambda text: add_remote(text, name, kept))
         return kept
 
     def remove_remote(self, name: str) -> None:
         """Remove a remote; what was pulled from it stays [F10]."""
-        self._change(lambda text: configs.remove_remote(text, name))
+        from eventsync.config import remove_remote
+
+        self._change(lambda text: remove_remote(text, name))
 
     def rename_remote(self, name: str, new_name: str) -> None:
         """Give a remote another name."""
-        self._change(lambda text: configs.rename_remote(text, name, new_name))
+        from eventsync.config import rename_remote
+
+        self._change(lambda text: rename_remote(text, name, new_name))
 
     def set_url(self, name: str, url: str) -> str:
         """Give a remote another URL and return it as it is kept."""
+        from eventsync.config import set_url
+
         kept = _absolute(url)
-        self._change(lambda text: configs.set_url(text, name, kept))
+        self._change(lambda text: set_url(text, name, kept))
         return kept
 
-    def _change(self, edit: Any) -> None:
+    def _change(self, edit: Callable[[str], str]) -> None:
+        from eventsync import config as configs
+
         with self.store.lock():
-            self.config = configs.change(self.store.disk, self.config_path, edit)
+            self.config = configs.change(self.store.disk, self._config_path, edit)
 
     def remotes(self, wanted: str | None) -> list[Remote]:
         """The remote of a name, the place of a URL, or with None all that are configured."""

@@ -1,7 +1,7 @@
 """Audit: is what we publish, and what we hold of others, still what was signed?
 
-Reads own feed and mirrors whole and writes nothing: signatures, slice hashes, chain and transcript (F2, F3, F5). Findings
-come in the shape of `Store.verify`, so that one command shows both.
+Reads own feed and mirrors whole and writes nothing: signatures, slice hashes, chain and transcript (F2, F3, F5).
+Findings come in the shape of `Store.verify`, so that one command shows both.
 """
 
 from __future__ import annotations

@@ -99,6 +99,10 @@ class Inbox:
             self._holdings.payload(row) if payloads else None,
         )
 
+    def payload(self, candidate: Candidate) -> object:
+        """The payload of a candidate as a value; None for a tombstone or an unreadable one."""
+        return self._holdings.payload(self._row_of(candidate))
+
     def find(self, wanted: str) -> Row:
         """The row of a candidate id or a unique beginning of one; NoSuchCandidate otherwise."""
         text = wanted.removeprefix("cnd_")

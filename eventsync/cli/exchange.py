@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
-from eventsync import exchange_report
+from eventsync import exchange_report, exits
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
 from eventsync.sharing import Sharing, sharing
@@ -78,8 +80,7 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> N
         if console.json:
             console.document(exchange_report.push_document(run))
             return
-        for line in exchange_report.push_lines(run):
-            console.note(line)
+        _tell(console, exchange_report.push_lines(run), exchange_report.push_problems(run))
 
 
 @click.command(
@@ -107,8 +108,15 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
         if console.json:
             console.document(exchange_report.pull_document(run))
             return
-        for line in exchange_report.pull_lines(run):
-            console.note(line)
+        _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
+
+
+def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, str | None]]) -> None:
+    """What was done, and on standard error what was not."""
+    for line in lines:
+        console.note(line)
+    for message, hint in problems:
+        console.error(message, hint)
 
 
 def _meant(found: Sharing, remote: str | None, everywhere: bool) -> list[Remote]:
@@ -139,12 +147,11 @@ def sync(console: Console) -> None:
             console.document(exchange_report.sync_document(run))
             return
         if run.publish is not None:
-            for line in exchange_report.publish_lines(run.publish):
-                console.note(line)
+            _tell(console, exchange_report.publish_lines(run.publish), ())
         if run.publish_error is not None:
-            console.warn(f"nothing was published: {run.publish_error}")
-        for line in (*exchange_report.push_lines(run.push), *exchange_report.pull_lines(run.pull)):
-            console.note(line)
+            console.error(f"nothing was published: {run.publish_error}", exits.exit_of(run.publish_error).hint)
+        _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push))
+        _tell(console, exchange_report.pull_lines(run.pull), exchange_report.pull_problems(run.pull))
 
 
 @click.command("status", cls=Command, example="eventsync status")

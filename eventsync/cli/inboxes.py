@@ -6,12 +6,12 @@ from itertools import islice
 
 import click
 
-from eventsync import exchange_report, exits, report
+from eventsync import app, exchange_report, exits, report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
-from eventsync.sharing import sharing
+from eventsync.sharing import Sharing, sharing
 from federation.inbox import Filter
-from federation.model import DecisionReport, Verdict
+from federation.model import Candidate, DecisionReport, Verdict
 
 _origin = click.option("--origin", metavar="ORIGIN", help="Only of one origin: its id, a beginning of it, or its name.")
 _type = click.option("--type", "item_type", metavar="TYPE", help="Only of one item type.")
@@ -51,7 +51,7 @@ def inbox(
         else:
             everything = list(found.inbox.candidates(wanted))
             shown = [candidate for candidate in everything if not candidate.held]
-            rows_shown = shown[: limit or console.rows]
+            rows_shown = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
             console.answer_table(exchange_report.candidate_lines(rows_shown, console.columns))
             more = len(shown) - len(rows_shown)
             if more:
@@ -62,6 +62,14 @@ def inbox(
                 console.note("inbox is empty")
         if stale is not None:
             console.warn(f"the newest candidates may be missing here: {stale}")
+
+
+def _titled(found: Sharing, candidate: Candidate) -> Candidate:
+    """A candidate with something to read in the list: its summary, or the title in its payload."""
+    if candidate.summary or candidate.verdict is Verdict.UNREADABLE:
+        return candidate
+    payload = found.inbox.payload(candidate)
+    return candidate._replace(summary=app.summary_of(payload) if isinstance(payload, dict) else None)
 
 
 @click.command("diff", cls=Command, example="eventsync diff cnd_9f343c0b1628")
