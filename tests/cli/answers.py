@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+import eventsync
+
+ROOT = Path(eventsync.__file__).parents[1]
 
 
 class Answer(NamedTuple):
@@ -42,3 +49,11 @@ class Start(Protocol):
     def __call__(
         self, *arguments: str, env: Mapping[str, str] | None = None, **settings: Any
     ) -> subprocess.Popen[bytes]: ...
+
+
+def command_line(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "eventsync", *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **(extra or {})}

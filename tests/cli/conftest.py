@@ -15,11 +15,8 @@ from typing import Any
 
 import pytest
 
-import eventsync
 from eventsync.cli import main
-from tests.cli.answers import Answer, Program, Run, Start
-
-ROOT = Path(eventsync.__file__).parents[1]
+from tests.cli.answers import Answer, Program, Run, Start, command_line, environment
 
 
 @pytest.fixture(autouse=True)
@@ -49,14 +46,6 @@ def store(run: Run) -> Path:
     """A new store here; its `.eventsync` folder."""
     assert run("init").code == 0
     return Path(".eventsync").absolute()
-
-
-def command_line(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "eventsync", *arguments]
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), **(extra or {})}
 
 
 @pytest.fixture

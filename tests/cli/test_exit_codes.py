@@ -82,6 +82,14 @@ def test_10_no_store(run: Run) -> None:
     assert "`eventsync init`" in run(*PUT).err
 
 
+def test_10_a_folder_that_is_gone_has_no_store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    check(run(*PUT, "--json"), 10, "not_a_store")
+
+
 def test_11_locked(run: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSYNC_LOCK_TIMEOUT", "0.05")
     with locked(store):
@@ -228,7 +236,7 @@ def test_a_reader_that_leaves_early_is_no_error(start: Start, run: Run, store: P
 def test_closed_outputs_are_no_error(program: Program, store: Path) -> None:
     import sys
 
-    from tests.cli.conftest import environment
+    from tests.cli.answers import environment
 
     for closed in (">&-", "2>&-", "<&-"):
         line = f"exec '{sys.executable}' -m eventsync ls {closed}"

@@ -150,6 +150,15 @@ def test_a_list_that_may_lack_records_says_so(run: Run, store: Path) -> None:
     assert run("ls", "--json").document["stale"] is False
 
 
+def test_a_record_is_safe_when_a_cache_is_not_and_that_is_told(run: Run, store: Path) -> None:
+    (store / "entities" / "note").write_text("in the way of a folder", encoding="utf-8")
+    written = run("put", "note", "n", "--set", "n=1", "--json")
+    assert (written.code, written.document["records"][0]["seq"]) == (0, 1)
+    assert "a cache is behind" in written.error["message"]
+    assert run("put", "note", "n", "--set", "n=2").err.startswith("eventsync: warning: ")
+    assert run("show", "note", "n", "--json").document["payload"] == {"n": 2}
+
+
 # --- log -------------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
+from tests.cli.answers import environment
 
 HEAVY = {"cryptography", "dulwich", "pydantic", "rich", "tomlkit", "zstandard", "federation"}
 
