@@ -63,12 +63,17 @@ class Facts(Protocol):
 
 
 class Judgement(NamedTuple):
-    """A verdict and why; `waits_on` names an origin whose mirror may change it, above `waits_seq`."""
+    """A verdict and why.
+
+    `false_entry` is a context entry that counted as absent. `waits_on` and `root_waits_on` name an origin and a seq of
+    it that our mirror does not hold yet: once it does, the verdict may be another.
+    """
 
     verdict: Verdict
     label: str | None = None
     false_entry: tuple[str, int] | None = None
     waits_on: tuple[str, int] | None = None
+    root_waits_on: tuple[str, int] | None = None
 
 
 def judge(
@@ -86,6 +91,15 @@ def judge(
     reason = foreign.unreadable or impossible(foreign, facts)
     if reason is not None:
         return Judgement(Verdict.UNREADABLE, reason)
+    root = foreign.root
+    root_waits_on = root[:2] if root is not None and _above_pin(foreign, root.origin, root.seq, facts) else None
+    return _compared(foreign, local, same_payload, facts)._replace(root_waits_on=root_waits_on)
+
+
+def _compared(
+    foreign: ForeignHead, local: LocalHead | None, same_payload: Callable[[], bool], facts: Facts
+) -> Judgement:
+    """The lower rows of the table: a readable version that is not known."""
     if local is None:
         return Judgement(Verdict.KNOWN if foreign.tombstone else Verdict.NEW)
     if local.deleted and foreign.tombstone:

@@ -21,6 +21,7 @@ from federation.verification import State, line_end, start_state
 from journal import Disk, JournalError, split_c
 
 _KEPT_SLICES: Final = 2  # raw slices kept in memory for look-ups, at most 16 MiB each
+_RECORD_START: Final = re.compile(rb'\n\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
 
 
 class SliceFile(NamedTuple):
@@ -47,6 +48,7 @@ class FeedFolder:
         self.folder = folder
         self._disk = disk
         self._raw: dict[str, bytes] = {}
+        self._places: tuple[str, dict[int, int]] = ("", {})  # where the records of the slice last searched begin
         self._slices: list[SliceFile] | None = None
         self._head: Head | None = None
 
@@ -139,8 +141,10 @@ class FeedFolder:
         if file is None:
             return None
         raw = self.raw(file)
-        found = re.search(rb'\n(\{"v":[0-9]{1,6},"seq":%d,[^\n]*)\n' % seq, raw)
-        return None if found is None else found[1]
+        if self._places[0] != file.name:
+            self._places = (file.name, {int(found[1]): found.start() + 1 for found in _RECORD_START.finditer(raw)})
+        at = self._places[1].get(seq)
+        return None if at is None else raw[at : raw.index(b"\n", at)]
 
     def line_at(self, slice_first: int, offset: int, length: int) -> bytes:
         """A line by its place; DamagedFeed when the place is not in the feed."""

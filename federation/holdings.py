@@ -15,6 +15,7 @@ from typing import Final
 from federation.bridge import BridgeFolder, materialize_bridge
 from federation.causality import Judgement, judge
 from federation.errors import DamagedFeed
+from federation.feed import parse_skip
 from federation.folder import FeedFolder
 from federation.index import Index, Row, drop
 from federation.materializer import materialize
@@ -77,6 +78,7 @@ class Holdings:
         """Materialize what mirrors hold, take in the journal, judge what changed. The caller holds `lock()`."""
         for origin in self.mirror.origins():
             self.materialize(origin)
+        self.take_in_own_feed()
         self.take_in_journal()
         self.judge_all()
 
@@ -100,6 +102,16 @@ class Holdings:
     def bridge(self, origin: str) -> BridgeFolder:
         """The mirror of a bridged store."""
         return BridgeFolder(self.store.disk, self.mirror.path(origin))
+
+    def take_in_own_feed(self) -> None:
+        """Learn which of our records the feed withholds, so that nobody can claim to have seen them [K4]."""
+        head = self.own.head()
+        position, c = self.index.position(self.store.origin)
+        if head is None or (position, c) == (head.last_seq, head.c):
+            return
+        skips = [parse_skip(line.data) for line in self.own.lines(position)]
+        ranges = [skip[:2] for skip in skips if skip is not None]
+        self.index.add_withheld(self.store.origin, ranges, (head.last_seq, head.c))
 
     def take_in_journal(self) -> None:
         """Learn of local records since the last time: touched entities are judged again, decisions are kept."""
@@ -234,13 +246,10 @@ class Holdings:
         return any(entry.origin == origin and seq <= entry.last_seq for entry in self.store.previous)
 
     def shown(self, origin: str, seq: int) -> bool:
-        """Whether our feed ever showed that record."""
-        feed = (
-            self.own
-            if origin == self.store.origin
-            else FeedFolder(self.store.disk, self.store.folder / "feed" / origin)
-        )
-        return feed.find(seq) is not None
+        """Whether our feed ever showed that record; of a previous origin, up to where that feed went."""
+        if origin != self.store.origin:
+            return FeedFolder(self.store.disk, self.store.folder / "feed" / origin).find(seq) is not None
+        return seq <= self.index.position(origin)[0] and not self.index.is_withheld(seq)
 
     def pin(self, origin: str) -> int:
         """The seq up to which we verified an origin."""

@@ -27,11 +27,14 @@ CREATE TABLE heads (origin TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT 
     entity_rev INTEGER, action TEXT NOT NULL, digest TEXT NOT NULL, root TEXT, context TEXT, claims TEXT,
     tombstone INTEGER NOT NULL, unreadable TEXT, summary TEXT,
     slice INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-    verdict TEXT, label TEXT, lie TEXT, waits_on TEXT, waits_seq INTEGER,
+    verdict TEXT, label TEXT, lie TEXT, root_on TEXT, root_seq INTEGER, waits_on TEXT, waits_seq INTEGER,
     PRIMARY KEY (origin, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX heads_entity ON heads (item_type, item_id);
 CREATE INDEX heads_asked ON heads (origin) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
+CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
+CREATE INDEX heads_root ON heads (root) WHERE root IS NOT NULL;
+CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
     PRIMARY KEY (origin, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, action TEXT NOT NULL,
@@ -146,7 +149,7 @@ class Index:
             self._db.executemany(
                 f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 17}) ON CONFLICT DO UPDATE SET "
                 + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[3:])
-                + ", lie = NULL, waits_on = NULL, waits_seq = NULL WHERE excluded.seq > heads.seq "
+                + ", lie = NULL, root_on = NULL, waits_on = NULL WHERE excluded.seq > heads.seq "
                 "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
                 rows,
             )
@@ -156,11 +159,31 @@ class Index:
             self._db.execute(
                 "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", (origin, *position, json.dumps(notes or {}))
             )
-            self._db.execute(
-                "UPDATE heads SET verdict = NULL, waits_on = NULL WHERE waits_on = ? AND waits_seq <= ?",
-                (origin, position[0]),
-            )
+            for waiting in ("waits", "root"):
+                self._db.execute(
+                    f"UPDATE heads SET verdict = NULL WHERE {waiting}_on = ? AND {waiting}_seq <= ?",
+                    (origin, position[0]),
+                )
             self._db.execute("DELETE FROM counts")
+
+    def forget(self, origin: str) -> None:
+        """Drop what was materialized of an origin: its mirror is not the one this was read from."""
+        with self._db:
+            for table in ("heads", "origins", "marks", "receipts", "counts"):
+                self._db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
+
+    def add_withheld(self, origin: str, ranges: Iterable[tuple[int, int]], position: tuple[int, str]) -> None:
+        """Remember which seqs our own feed withholds, up to a position in it."""
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO withheld VALUES (?, ?)", ranges)
+            self._db.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, '{}')", (origin, *position))
+
+    def is_withheld(self, seq: int) -> bool:
+        """Whether our own feed has a skip where this record of ours stands."""
+        row = self._db.execute(
+            "SELECT last FROM withheld WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)
+        ).fetchone()
+        return row is not None and seq <= row[0]
 
     def add_marks(self, origin: str, marks: Iterable[State]) -> None:
         """Remember (c, t) at slice ends, so that an older head is compared without walking from the start."""
@@ -184,13 +207,14 @@ class Index:
         with self._db:
             self._db.executemany("UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched))
             self._db.executemany("UPDATE heads SET verdict = NULL WHERE origin = ? AND seq = ?", unnamed)
+            known, gone = list(decided), list(reopened)
             self._db.executemany(
                 "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)",
-                ((*version, action) for version, action in decided),
+                ((*version, action) for version, action in known),
             )
-            self._db.executemany(
-                "DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ?", (tuple(v) for v in reopened)
-            )
+            self._db.executemany("DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ?", gone)
+            roots = [*(version for version, _ in known), *gone]
+            self._db.executemany("UPDATE heads SET verdict = NULL WHERE root = ?", ((str(root),) for root in roots))
             self._db.execute("INSERT OR REPLACE INTO local VALUES (1, ?, ?, ?, ?, ?)", position)
             self._db.execute("DELETE FROM counts")
 
@@ -198,13 +222,14 @@ class Index:
         """Keep verdicts until something they depend on changes."""
         with self._db:
             self._db.executemany(
-                "UPDATE heads SET verdict = ?, label = ?, lie = ?, waits_on = ?, waits_seq = ? "
-                "WHERE origin = ? AND item_type = ? AND item_id = ?",
+                "UPDATE heads SET verdict = ?, label = ?, lie = ?, root_on = ?, root_seq = ?, waits_on = ?, "
+                "waits_seq = ? WHERE origin = ? AND item_type = ? AND item_id = ?",
                 (
                     (
                         str(found.verdict),
                         found.label,
                         None if found.false_entry is None else f"{found.false_entry[0]}@{found.false_entry[1]}",
+                        *(found.root_waits_on or (None, None)),
                         *(found.waits_on or (None, None)),
                         row.origin,
                         row.item_type,
@@ -224,7 +249,9 @@ class Index:
 
     def unjudged(self, limit: int) -> list[Row]:
         """Rows whose verdict must be computed."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM heads WHERE verdict IS NULL LIMIT ?", (limit,))
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM heads WHERE verdict IS NULL ORDER BY origin, seq LIMIT ?", (limit,)
+        )
         return [Row(*row) for row in rows]
 
     def rows(

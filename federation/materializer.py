@@ -58,9 +58,12 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
     Raises DamagedFeed when the mirror cannot be read; what was flushed before stays, with its position.
     """
     head = feed.head()
-    position, _ = index.position(origin)
-    if head is None or position >= head.last_seq:
+    position, c = index.position(origin)
+    if head is None or (position, c) == (head.last_seq, head.c):
         return 0
+    if position >= head.last_seq:  # the mirror is not the one this was read from: a restored backup
+        index.forget(origin)
+        position = 0
     position = max(position, head.start_seq)
     batch = _Batch(origin, is_self, dict(index.notes(origin)))
     taken = 0
@@ -76,8 +79,8 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
             at += len(line) + 1
         position = file.last_seq
         if len(batch.newest) >= FLUSH_ENTITIES:
-            batch.flush(index, position)
-    batch.flush(index, head.last_seq)
+            batch.flush(index, (position, ""))
+    batch.flush(index, (head.last_seq, head.c))
     return taken
 
 
@@ -147,11 +150,9 @@ class _Batch:
         if self._is_self(version.origin, version.seq):
             self._receipts.append(Receipt(version.seq, action))
 
-    def flush(self, index: Index, position: int) -> None:
+    def flush(self, index: Index, position: tuple[int, str]) -> None:
         rows = [_row(self._origin, key, *found) for key, found in self.newest.items()]
-        index.flush(
-            self._origin, rows + list(self._odd.values()), (position, ""), receipts=self._receipts, notes=self._notes
-        )
+        index.flush(self._origin, rows + list(self._odd.values()), position, receipts=self._receipts, notes=self._notes)
         self.newest.clear()
         self._odd.clear()
         self._receipts.clear()
