@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from eventsync.errors import EditorFailed
+
+_STANDARD_ERROR: Final = 2  # as good a terminal as standard output, which is kept for the answer of the command
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def _run(editor: str | None, path: Path) -> None:
     if editor is None:
         raise EditorFailed("neither VISUAL nor EDITOR is set")
     try:
-        code = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+        code = subprocess.run([*shlex.split(editor), str(path)], stdout=_STANDARD_ERROR, check=False).returncode
     except (OSError, ValueError) as error:
         raise EditorFailed(f"{editor} cannot be run: {getattr(error, 'strerror', None) or error}") from None
     if code != 0:

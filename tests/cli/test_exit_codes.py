@@ -181,7 +181,7 @@ def test_130_and_143_interrupted(
 ) -> None:
     run(*PUT)
     editor = tmp_path / "editor.sh"
-    editor.write_text(f"sleep 0.3; kill -{sent.value} $PPID; exec sleep 60 > /dev/null 2>&1", encoding="utf-8")
+    editor.write_text(f"sleep 0.3; kill -{sent.value} $PPID; exec sleep 30 > /dev/null 2>&1", encoding="utf-8")
     answer = program("edit", "note", "n", "--json", env={"EDITOR": f"sh '{editor}'"})
     check(answer, code, slug)
 
@@ -203,7 +203,7 @@ def test_143_removes_what_it_held(start: Start, run: Run, store: Path, tmp_path:
     """Blocks with `finally` run: a text that is unchanged in the editor leaves nothing behind."""
     run(*PUT)
     editor = tmp_path / "editor.sh"
-    editor.write_text('echo "$1" > seen.tmp; mv seen.tmp seen; exec sleep 60', encoding="utf-8")
+    editor.write_text('echo "$1" > seen.tmp; mv seen.tmp seen; exec sleep 30 > /dev/null 2>&1', encoding="utf-8")
     process = start("edit", "note", "n", env={"EDITOR": f"sh {editor}"}, stderr=subprocess.PIPE)
     for _ in range(600):
         if Path("seen").exists():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from journal import Store
-from tests.cli.answers import Run
+from tests.cli.answers import Program, Run
 
 
 def payload_of(item_type: str, item_id: str) -> dict[str, Any]:
@@ -182,6 +182,14 @@ def test_what_the_editor_leaves_is_written_and_its_file_is_gone(run: Run, editor
     assert run("edit", "plan", "p").code == 0
     assert payload_of("plan", "p") == {"title": "by hand"}
     assert not Path((tmp_path / "where").read_text().strip()).parent.exists()
+
+
+def test_what_the_editor_prints_does_not_spoil_the_document(program: Program, run: Run, editor: Path) -> None:
+    run("put", "plan", "p", "--set", "n=1")
+    editor.write_text("echo chatter", encoding="utf-8")
+    answer = program("edit", "plan", "p", "--json")
+    assert answer.document == {"records": [], "left": []}
+    assert answer.err == "chatter\n"
 
 
 def test_visual_goes_before_editor(run: Run, editor: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from eventsync import report
 from eventsync.app import Shown
 from eventsync.exits import TABLE
-from journal import DamagedStore, LocalHead, Record, Version, Written
+from journal import DamagedStore, Finding, LocalHead, Record, Version, Written
 from journal.model import Place
 
 HOSTILE = "\x1b[2Jtitle \u202e"
@@ -139,6 +139,26 @@ def test_hostile_text_is_inert_in_every_line(lines: list[str]) -> None:
     text = "\n".join(lines)
     assert "title" in text
     assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_findings_are_told_one_a_line_and_counted() -> None:
+    damaged = Finding("line", "error", "bad line", "journal/seg-00000001.jsonl", 7, 19, True)
+    odd = Finding("stray", "warning", HOSTILE)
+    assert report.finding_line(damaged) == "error: journal/seg-00000001.jsonl:7: bad line (seq 19)"
+    assert report.finding_line(odd) == "warning: \\x1b[2Jtitle \\u202e"
+    assert report.findings_line([damaged, odd, odd]) == "1 error, 2 warnings"
+    assert report.findings_line([]) == "ok"
+    assert report.findings_document([damaged], False)["findings"] == [
+        {
+            "id": "line",
+            "severity": "error",
+            "message": "bad line",
+            "path": "journal/seg-00000001.jsonl",
+            "line": 7,
+            "seq": 19,
+            "fixable": True,
+        }
+    ]
 
 
 def test_an_entity_that_is_gone_or_redacted_says_so() -> None:
