@@ -152,7 +152,8 @@ def verify(store: Store) -> Sequence[Finding]:
     from federation.audit import audit
     from federation.holdings import Holdings
 
-    return [*store.verify().findings, *audit(Holdings(store))]
+    with contextlib.closing(Holdings(store)) as holdings:
+        return [*store.verify().findings, *audit(holdings)]
 
 
 def rebuild(store: Store) -> Rebuilt:
@@ -160,10 +161,9 @@ def rebuild(store: Store) -> Rebuilt:
     from federation.holdings import Holdings
 
     holdings = Holdings(store)
-    with holdings.lock():
+    with contextlib.closing(holdings), holdings.lock():
         store.rebuild()
         holdings.rebuild()
-    holdings.close()
     return Rebuilt(store.position().seq, len(store.list()))
 
 

@@ -59,12 +59,9 @@ ROOMS: dict[str, set[str]] = {
     "journal/machine.py": {"files", "processes", "clock", "chance", "environment"},
     "journal/index.py": {"database", "files"},
     # federation: what crosses the border of the store stands in transports; the rest uses the journal's disk.
-    "federation/identity.py": {"chance"},
-    "federation/index.py": {"database"},
-    "federation/transports/child.py": {"files", "processes", "clock"},
+    "federation/index.py": {"database", "files"},
+    "federation/transports/brainclaw.py": {"files"},
     "federation/transports/directory.py": {"files"},
-    "federation/transports/git.py": {"files", "processes", "network"},
-    "federation/transports/rsync.py": {"files", "processes"},
     # eventsync: composes, and meets the person. The only place with a terminal and an environment.
     "eventsync/": {"files", "processes", "clock", "chance", "environment", "terminal"},
 }
