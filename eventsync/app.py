@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventsync.editor import edited
-from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument, UnknownOrigin
+from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument
 from eventsync.text import clean
 
 if TYPE_CHECKING:
@@ -223,18 +223,32 @@ def records(store: Store, query: LogQuery) -> tuple[Iterator[Record], int]:
 
 
 def _records_of(store: Store, query: LogQuery) -> Iterator[Record]:
-    """Records of this store's own origins; other origins come from their mirrors (a later step joins here)."""
+    """Records of this store; of another origin what its feed shows us."""
     own = {store.origin, *(previous.origin for previous in store.previous)}
-    if query.origin is not None and query.origin not in own:
-        raise UnknownOrigin(f"no records of the origin {query.origin!r} here")
+    found = _mirrored(store, query) if query.origin not in (None, *own) else _local(store, query)
+    return (
+        record
+        for record in found
+        if record.seq > query.since and query.entity in (None, (record.item_type, record.item_id))
+    )
+
+
+def _local(store: Store, query: LogQuery) -> Iterator[Record]:
     return (
         entry.record
         for gap in store.gaps(store.position_at(query.since))
         if query.origin in (None, gap.origin)
         for entry in gap.entries
-        if not entry.void and entry.record.seq > query.since
-        if query.entity in (None, (entry.record.item_type, entry.record.item_id))
+        if not entry.void
     )
+
+
+def _mirrored(store: Store, query: LogQuery) -> Iterator[Record]:
+    from eventsync.sharing import sharing
+
+    with sharing(store) as found:
+        origin = found.origin_named(query.origin)
+        yield from found.holdings.records(origin or "", query.since)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ that program's files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from federation.brainclaw import BridgedLine, BridgedRecord
 from federation.errors import DamagedFeed
 from federation.index import Index, Row
 from federation.model import Refusal, Result
-from journal import Disk
+from journal import RECORD_VERSION, Disk, Record
 
 MAX_SEGMENT_BYTES: Final = 64 * 1024 * 1024  # they roll at 10 MiB and may pass that by one batch
 _STATE_FILE: Final = "bridge.json"
@@ -111,6 +111,15 @@ class BridgeFolder:
                 record = next((line.record for line in lines), None)
                 return None if record is None else record.payload
         raise DamagedFeed(f"no segment {segment}", path=self.folder)
+
+    def records(self) -> Iterator[Record]:
+        """All records, with the seqs they are known by here."""
+        seq, notes = 0, dict[str, Any]()
+        for copied in self.state().segments:
+            for line in brainclaw.read_lines(self.raw(copied)):
+                if line.record is not None:
+                    seq = _effective_seq(line.record, seq, notes)
+                    yield _as_record(line.record, seq)
 
     def store(self, state: _State, changed: Sequence[tuple[str, bytes]]) -> None:
         """Put grown segments in place, durably, then the state that speaks of them."""
@@ -239,6 +248,21 @@ def _row(origin: str, record: BridgedRecord, line: BridgedLine, segment: int, se
         segment,
         line.offset,
         line.length,
+    )
+
+
+def _as_record(record: BridgedRecord, seq: int) -> Record:
+    return Record(
+        v=RECORD_VERSION,
+        seq=seq,
+        ts=_text(record.ts),
+        writer=_text(record.writer),
+        agent=_text(record.agent),
+        action=record.action,
+        item_type=_text(record.item_type),
+        item_id=None if record.item_id is None else _text(record.item_id),
+        entity_rev=record.entity_rev,
+        summary=None if record.summary is None else _text(record.summary),
     )
 
 

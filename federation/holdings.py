@@ -21,6 +21,7 @@ from federation.index import Index, Row, drop
 from federation.materializer import materialize
 from federation.mirror import BRIDGE_PREFIX, Mirror
 from federation.model import OPEN_CAP, Counts
+from federation.verification import line_end
 from journal import (
     ActionClass,
     DamagedStore,
@@ -213,6 +214,15 @@ class Holdings:
         except (ValueError, RecursionError):
             return None
 
+    def records(self, origin: str, since: int) -> Iterator[Record]:
+        """What an origin's feed shows after a seq, oldest first; a line nobody can decode is told as such."""
+        if origin.startswith(BRIDGE_PREFIX):
+            yield from (record for record in self.bridge(origin).records() if record.seq > since)
+            return
+        for line in self.mirror.feed(origin).lines(since):
+            if parse_skip(line.data) is None:
+                yield _told(line.data)
+
     def name(self, origin: str) -> str:
         """The label an origin gives itself; foreign text."""
         if origin.startswith(BRIDGE_PREFIX):
@@ -292,6 +302,14 @@ class Holdings:
         drop(self.folder / "index.sqlite3")
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
+
+
+def _told(line: bytes) -> Record:
+    try:
+        return decode_record(line)
+    except (DamagedStore, FormatTooNew):
+        seq = line_end(line)
+        return Record(v=0, seq=seq, ts="", writer="", agent="", action="unreadable", item_type="unreadable")
 
 
 def same_json(one: object, other: object) -> bool:
