@@ -233,7 +233,7 @@ class Caches:
         DamagedStore and FormatTooNew are raised only when nothing at all can be read.
         """
         try:
-            if not self._is_current():
+            if not self._is_current(published_seq):
                 with lock():
                     self.catch_up(published_seq())
             return self.ask(_broken)
@@ -244,7 +244,7 @@ class Caches:
         except (DamagedStore, FormatTooNew) as error:
             return self._partly(error)
 
-    def _is_current(self) -> bool:
+    def _is_current(self, published_seq: Callable[[], int]) -> bool:
         try:
             index = self._index or Index.open(self._disk, self._index_path)
             self._index = index
@@ -253,7 +253,10 @@ class Caches:
             return False
         if position is None or not self._log.is_at_end(position):
             return False
-        return self._is_private or self.files.watermark().behind(self._machine.boot_id) >= position.seq
+        mark = self.files.watermark()
+        if max(mark.applied_seq, published_seq()) > position.seq:
+            return False  # the log lost records: catching up says so [J11]
+        return self._is_private or mark.behind(self._machine.boot_id) >= position.seq
 
     def _without_lock(self, reason: str, published_seq: Callable[[], int]) -> str | None:
         """What can be told when the caches cannot be brought up to date."""

@@ -140,7 +140,7 @@ class Disk:
 
     def move_durably(self, source: Path, target: Path) -> None:
         """Move a file that is durable already to its place, and make the new name durable [F4]."""
-        self._rename(source, target)
+        self._move(source, target)
         self.sync_folder(target.parent)
 
     def add_line(self, path: Path, line: bytes) -> None:
@@ -184,7 +184,7 @@ class Disk:
 
     def set_aside(self, path: Path, target: Path) -> None:
         """Give a file another name beside it, not durably; what had that name is replaced."""
-        self._rename(path, target)
+        self._move(path, target)
 
     def remove(self, path: Path) -> None:
         """Remove a file; fine when it is gone."""
@@ -204,7 +204,7 @@ class Disk:
 
     def rename_folder(self, source: Path, target: Path) -> None:
         """Put a folder made under another name in its place, durably."""
-        self._rename(source, target)
+        self._move(source, target)
         self.sync_folder(target.parent)
 
     # --- locking ---
@@ -245,10 +245,7 @@ class Disk:
         os.ftruncate(descriptor, size)
 
     def _rename(self, source: Path, target: Path) -> None:
-        try:
-            os.rename(source, target)
-        except OSError as error:
-            raise DiskFailed(f"cannot be renamed: {error.strerror}", path=target) from error
+        os.rename(source, target)
 
     # --- inside ---
 
@@ -272,11 +269,17 @@ class Disk:
 
     def _put_in_place(self, temporary: Path, path: Path) -> None:
         try:
-            self._rename(temporary, path)
+            self._move(temporary, path)
         except DiskFailed:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+    def _move(self, source: Path, target: Path) -> None:
+        try:
+            self._rename(source, target)
+        except OSError as error:
+            raise DiskFailed(f"cannot be renamed: {error.strerror}", path=target) from error
 
     def _open_for_append(self, path: Path, at: int) -> int:
         try:
