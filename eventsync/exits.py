@@ -112,24 +112,34 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         ),
         # Sharing.
         "UnknownRemote": Exit(NOT_HERE, "unknown_remote", "`eventsync remote list` lists the remotes"),
-        "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/transports.md"),
+        "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/cli.md under `remote add`"),
         "SourceUnavailable": Exit(UNAVAILABLE, "source_unavailable", "nothing was changed: try again later"),
         "RemoteRefused": Exit(
-            AUTHENTICATION, "remote_refused", "how credentials are found is told in docs/transports.md"
+            AUTHENTICATION,
+            "remote_refused",
+            "the place asked for credentials and did not take ours; nothing was changed",
         ),
-        "RemoteReadOnly": Exit(USAGE, "remote_read_only", "this place can be pulled from only: docs/transports.md"),
+        "RemoteReadOnly": Exit(
+            USAGE,
+            "remote_read_only",
+            "another store, one feed and a .brainclaw folder can be pulled from only; push to a folder of your own",
+        ),
         "ForeignDataRefused": Exit(
             FOREIGN_REFUSED,
             "foreign_data_refused",
-            "both sides are as they were; docs/security.md tells what this can mean",
+            "both sides are as they were; docs/format.md, `When something is wrong`, tells what this can mean",
         ),
         "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; `eventsync status` tells what waits"),
-        "SecretFound": Exit(DECISION, "secret_found", "nothing was published; docs/security.md tells what can be done"),
+        "SecretFound": Exit(
+            DECISION,
+            "secret_found",
+            "`eventsync put TYPE ID --private` keeps the entity here; `eventsync publish --yes` if it is no secret",
+        ),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
         "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
         # The tool.
         "ConfigError": Exit(USAGE, "invalid_config", "the keys of config.toml are listed in docs/cli.md"),
-        "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync identity show` tells the origins of this store"),
+        "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync status` lists the origins this store knows"),
         "InvalidArgument": Exit(USAGE, "usage", None),
         "InputUnreadable": Exit(USAGE, "input_unreadable", None),
         "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR, or change single keys with --set key=value"),

@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from federation.bridge import BridgeFolder, materialize_bridge
@@ -39,6 +40,7 @@ from journal import (
 
 _JUDGED_AT_ONCE: Final = 2_000
 _READ_LOCK_SECONDS: Final = 0.05
+_STAGING_LOCK: Final = "lock"
 
 
 class Holdings:
@@ -66,6 +68,29 @@ class Holdings:
         self.store.disk.make_folder(self.folder)
         with self.store.disk.lock(self.folder / "federation.lock", self.store.lock_timeout):
             yield
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A private folder for what is fetched, gone afterwards. What a killed process left is swept here.
+
+        Its owner holds a lock in it, so that a folder nobody holds is known to be left behind.
+        """
+        disk, root = self.store.disk, self.folder / "staging"
+        own = root / self.store.machine.writer
+        with contextlib.ExitStack() as held:
+            with self.lock():
+                disk.make_folder(own)
+                held.enter_context(disk.lock(own / _STAGING_LOCK, 0))
+                self._sweep(root, own.name)
+            held.callback(disk.remove_tree, own)
+            yield own
+
+    def _sweep(self, root: Path, own: str) -> None:
+        for name in self.store.disk.names(root):
+            if name == own:
+                continue
+            with contextlib.suppress(StoreLocked), self.store.disk.lock(root / name / _STAGING_LOCK, 0):
+                self.store.disk.remove_tree(root / name)
 
     def close(self) -> None:
         """Close the cache."""

@@ -78,10 +78,11 @@ def pull(holdings: Holdings, remotes: Sequence[Remote], settings: Settings) -> l
         holdings.refresh()  # brakes that a killed pull left pending are decided on what is there now
         for origin in holdings.mirror.origins():
             _settle_brake(holdings, origin)
-    return [_pull_remote(holdings, remote, settings) for remote in remotes]
+    with holdings.staging() as area:
+        return [_pull_remote(holdings, remote, area, settings) for remote in remotes]
 
 
-def _pull_remote(holdings: Holdings, remote: Remote, settings: Settings) -> RemotePull:
+def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings: Settings) -> RemotePull:
     try:
         place = remote.connect()
         if isinstance(place, BridgeSource):
@@ -91,7 +92,7 @@ def _pull_remote(holdings: Holdings, remote: Remote, settings: Settings) -> Remo
         if not listing.origins and remote.held_before:
             raise SourceUnavailable("held feeds before and is empty now; nothing was changed", rule="DESIGN 5")
         foreign = [origin for origin in listing.origins if origin != holdings.store.origin]  # [F8]
-        pulled = [_pull_origin(holdings, place, origin, settings) for origin in foreign]
+        pulled = [_pull_origin(holdings, place, origin, area, settings) for origin in foreign]
     except FederationError as error:
         return RemotePull(remote.name, remote.url, error, ())
     return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored)
@@ -110,8 +111,9 @@ class _Checked(NamedTuple):
     records: int
 
 
-def _pull_origin(holdings: Holdings, place: Transport, origin: str, settings: Settings) -> OriginPull:
-    staging = _staging(holdings, origin)
+def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, settings: Settings) -> OriginPull:
+    staging = area / origin
+    holdings.store.disk.make_folder(staging)
     try:
         found = _check(holdings, place, origin, staging)
         if isinstance(found, Refusal):
@@ -129,14 +131,6 @@ def _pull_origin(holdings: Holdings, place: Transport, origin: str, settings: Se
         return _refused(holdings, origin, refusal, staging, settings)
     finally:
         holdings.store.disk.remove_tree(staging)
-
-
-def _staging(holdings: Holdings, origin: str) -> Path:
-    """A private folder for one origin of one pull; what a killed pull left is swept first by its own pid."""
-    folder = holdings.folder / "staging" / f"{holdings.store.machine.writer}-{origin}"
-    holdings.store.disk.remove_tree(folder)
-    holdings.store.disk.make_folder(folder)
-    return folder
 
 
 def _check(holdings: Holdings, place: Transport, origin: str, staging: Path) -> _Checked | Refusal:

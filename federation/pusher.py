@@ -56,17 +56,11 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
 
 def _head_there(holdings: Holdings, place: Transport) -> Head | None:
     """Our own head as it stands at the remote, None where we never pushed; ForeignDataRefused when it is not ours."""
-    staging = holdings.folder / "staging" / f"{holdings.store.machine.writer}-push"
-    disk = holdings.store.disk
-    disk.remove_tree(staging)
-    disk.make_folder(staging)
     origin = holdings.store.origin
-    try:
-        if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], staging):
+    with holdings.staging() as area:
+        if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], area):
             return None
-        found = read_head(disk.read(staging / HEAD_FILE), origin, lambda *_: None)
-    finally:
-        disk.remove_tree(staging)
+        found = read_head(holdings.store.disk.read(area / HEAD_FILE), origin, lambda *_: None)
     if isinstance(found, Refusal):
         raise ForeignDataRefused(f"our head there cannot be believed: {found.message}", path=found.path, rule="R3")
     return found
