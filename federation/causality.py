@@ -214,7 +214,15 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
             false.append((origin, seq))
         elif not facts.is_self(origin, seq):
             _raise(claims, origin, seq)
+    _include(foreign, context, claims, facts)
     return Joined(context, claims, tuple(false))
+
+
+def _include(foreign: ForeignHead, context: dict[str, int], claims: dict[str, int], facts: Facts) -> None:
+    """See to it that what is accepted is reached, though the entry that named it fell to a lie beside it."""
+    origin, seq, _ = foreign.version
+    if max(context.get(origin, 0), claims.get(origin, 0)) < seq:
+        _raise(claims if _above_pin(foreign, origin, seq, facts) else context, origin, seq)
 
 
 def _raise(vector: dict[str, int], origin: str, seq: int) -> None:

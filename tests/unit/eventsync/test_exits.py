@@ -119,3 +119,10 @@ def test_the_table_loads_nothing_heavy() -> None:
     root = Path(eventsync.__file__).parents[1]
     loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
     assert not {"click", "journal", "msgspec", "pydantic"} & set(re.findall(r"\w+", loaded))
+
+
+def test_every_paper_that_a_hint_names_is_there() -> None:
+    root = Path(__file__).resolve().parents[3]
+    named = {name for row in TABLE.values() for name in re.findall(r"docs/[a-z]+\.md", row.hint or "")}
+    assert named
+    assert [name for name in sorted(named) if not (root / name).is_file()] == []
