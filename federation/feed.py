@@ -183,6 +183,15 @@ class _Saw(msgspec.Struct):
     t: str
 
 
+class _Previous(msgspec.Struct, forbid_unknown_fields=True):
+    """In the order of the journal, which slice headers have too [J8]; the keys of a head are sorted."""
+
+    origin: str
+    last_seq: int
+    c: str
+    t: str
+
+
 class _HeadDocument(msgspec.Struct):
     format: int
     gen: int
@@ -190,7 +199,7 @@ class _HeadDocument(msgspec.Struct):
     public_key: str
     name: str
     start: _Start
-    previous: list[dict[str, Any]]
+    previous: list[_Previous]
     last_seq: int
     c: str
     t: str
@@ -203,9 +212,7 @@ class _HeadDocument(msgspec.Struct):
 def parse_head(raw: bytes) -> tuple[Head, bytes, bytes]:
     """(head, signed bytes, signature) of a head.json; MalformedHead says what is wrong. Verifies no signature."""
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float
-        )
+        value = _HEAD.decode(raw.decode("utf-8"))
         body, signature = value["head"], base64.b64decode(value["signature"], validate=True)
         form = body["format"]
         if isinstance(form, int) and form > HEAD_FORMAT:
@@ -220,8 +227,9 @@ def parse_head(raw: bytes) -> tuple[Head, bytes, bytes]:
 
 
 def _checked(document: _HeadDocument, raw: bytes) -> Head:
-    numbers = [document.gen, document.last_seq + 1, document.start.seq + 1]
-    if any(not 1 <= number <= MAX_SEQ + 1 for number in numbers) or document.last_seq < document.start.seq:
+    if document.format != HEAD_FORMAT:
+        raise MalformedHead(f"head format {document.format}, known is {HEAD_FORMAT}")
+    if document.gen < 1 or not 0 <= document.start.seq <= document.last_seq:
         raise MalformedHead("gen, start or last_seq out of range")
     digests = [document.c, document.t, document.start.c, *(entry.blake3 for entry in document.slices)]
     digests += [part for saw in document.saw.values() for part in (saw.c, saw.t)]
@@ -229,10 +237,10 @@ def _checked(document: _HeadDocument, raw: bytes) -> Head:
         raise MalformedHead("a digest is not 64 lower-case hex digits")
     if len(document.name) > 200 or len(document.published_at) > 40:
         raise MalformedHead("name or time too long")
-    if document.redacted != sorted(set(document.redacted)):
+    if document.redacted != sorted(set(document.redacted)) or any(seq < 1 for seq in document.redacted):
         raise MalformedHead("redacted is not a sorted list of seqs")
-    for origin in document.saw:
-        _check_origin(origin)
+    for origin, saw in document.saw.items():
+        _check_saw(origin, saw.seq)
     return Head(
         gen=document.gen,
         origin=document.origin_store_id,
@@ -240,7 +248,7 @@ def _checked(document: _HeadDocument, raw: bytes) -> Head:
         name=document.name,
         start_seq=document.start.seq,
         start_c=document.start.c,
-        previous=tuple(document.previous),
+        previous=tuple(msgspec.to_builtins(entry) for entry in document.previous),
         last_seq=document.last_seq,
         c=document.c,
         t=document.t,
@@ -271,11 +279,13 @@ def _tiled(document: _HeadDocument) -> tuple[Slice, ...]:
     return tuple(slices)
 
 
-def _check_origin(origin: str) -> None:
+def _check_saw(origin: str, seq: int) -> None:
     try:
         Ref.parse(f"{origin}@1")
     except ValueError:
         raise MalformedHead("saw names what is no origin") from None
+    if seq < 0:
+        raise MalformedHead("saw names what is no seq")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -287,3 +297,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_float(text: str) -> float:
     raise MalformedHead(f"number {text[:40]} is not an integer")
+
+
+def _integer(text: str) -> int:
+    """No number in a head is above the highest seq; larger ones would not even survive their own encoding."""
+    if len(text) > 17 or abs(int(text)) > MAX_SEQ:
+        raise MalformedHead(f"number {text[:40]} is out of range")
+    return int(text)
+
+
+_HEAD: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_float, parse_constant=_no_float
+)
