@@ -264,11 +264,19 @@ def _push_line(report: PushReport) -> str:
     return f"{clean(report.name or report.url)}  {_RESULTS.get(report.result, report.result)}{seq}"
 
 
-def push_problems(run: PushRun) -> Iterator[tuple[str, str | None]]:
-    """What went wrong in a push, and what helps: for standard error, even with -q."""
+def push_problems(run: PushRun, *, named: bool) -> Iterator[tuple[str, str | None]]:
+    """What went wrong in a push, and what helps: for standard error, even with -q.
+
+    That a place can only be pulled from is a fault when a person named it.
+    """
     for report in run.remotes:
-        if report.error is not None and report.result != "read_only":
-            yield f"{report.name or report.url}: {report.error}", exit_of(report.error).hint
+        if report.error is not None and (named or report.result != "read_only"):
+            yield _at(report.name or report.url, report.error), exit_of(report.error).hint
+
+
+def _at(where: str, error: Exception) -> str:
+    """An error and the remote it is about; the name is left out where the error begins with it."""
+    return str(error) if str(error).startswith(where) else f"{where}: {error}"
 
 
 def pull_lines(run: PullRun) -> Iterator[str]:
@@ -292,13 +300,22 @@ def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
     for report in run.remotes:
         where = report.name or report.url
         if report.error is not None:
-            yield f"{where}: {report.error}", exit_of(report.error).hint
+            yield _at(where, report.error), exit_of(report.error).hint
         for found in report.origins:
             who = f"{where}: {found.name or found.origin}"
-            if found.refusal is not None:
+            if found.refusal is not None and found.result != "stale":
                 yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _HINTS.get(str(found.result))
             if found.braked:
                 yield f"{who}: more changes at once than usual, all of them are held for you", _HINTS["braked"]
+
+
+def pull_warnings(run: PullRun) -> Iterator[str]:
+    """What a person should know although the pull worked."""
+    for report in run.remotes:
+        for found in report.origins:
+            if found.result == "stale":
+                who = f"{report.name or report.url}: {found.name or found.origin}"
+                yield f"{who}: {found.refusal}; {_HINTS['stale']}"
 
 
 def _open_words(found: OriginPull) -> str:

@@ -295,8 +295,16 @@ class Sharing:
         url = urls.parse(self.config.remotes[name].url).display
         runs = [run for run in self._history() if run.get("remote") == name]
         good = [run for run in runs if run.get("error") is None]
-        last = runs[-1] if runs else {}
-        return RemoteStatus(name, url, good[-1]["ts"] if good else None, last.get("ts"), last.get("error"))
+        # A pull that works must not hide a push that fails; that a place can only be pulled from is no failure.
+        last = {run.get("verb"): run for run in runs if run.get("result") != "read_only"}
+        failed = sorted((run["ts"], run["error"]) for run in last.values() if run.get("error"))
+        return RemoteStatus(
+            name,
+            url,
+            good[-1]["ts"] if good else None,
+            runs[-1]["ts"] if runs else None,
+            failed[-1][1] if failed else None,
+        )
 
     # --- the run log ---
 

@@ -9,7 +9,7 @@ import click
 from eventsync import exchange_report, exits
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
-from eventsync.sharing import Sharing, sharing
+from eventsync.sharing import PullRun, Sharing, sharing
 from federation.errors import UnknownRemote
 from federation.model import PublishReport
 from federation.puller import Remote, Settings
@@ -80,7 +80,7 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> N
         if console.json:
             console.document(exchange_report.push_document(run))
             return
-        _tell(console, exchange_report.push_lines(run), exchange_report.push_problems(run))
+        _tell(console, exchange_report.push_lines(run), exchange_report.push_problems(run, named=remote is not None))
 
 
 @click.command(
@@ -108,7 +108,13 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
         if console.json:
             console.document(exchange_report.pull_document(run))
             return
-        _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
+        _tell_pulled(console, run)
+
+
+def _tell_pulled(console: Console, run: PullRun) -> None:
+    _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
+    for warning in exchange_report.pull_warnings(run):
+        console.warn(warning)
 
 
 def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, str | None]]) -> None:
@@ -150,8 +156,8 @@ def sync(console: Console) -> None:
             _tell(console, exchange_report.publish_lines(run.publish), ())
         if run.publish_error is not None:
             console.error(f"nothing was published: {run.publish_error}", exits.exit_of(run.publish_error).hint)
-        _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push))
-        _tell(console, exchange_report.pull_lines(run.pull), exchange_report.pull_problems(run.pull))
+        _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push, named=False))
+        _tell_pulled(console, run.pull)
 
 
 @click.command("status", cls=Command, example="eventsync status")

@@ -1,0 +1,68 @@
+"""What is told of pushes and pulls that did not go well: where, once, and as an error only when it is one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.answers import Run
+
+
+@pytest.fixture
+def other(run: Run, store: Path, tmp_path: Path) -> Path:
+    """The folder of another store that has published one plan."""
+    folder = tmp_path / "other"
+    assert run("init", str(folder)).code == 0
+    assert run("put", "plan", "pln_1", "--set", "a=1", "--store", str(folder)).code == 0
+    assert run("publish", "--store", str(folder)).code == 0
+    return folder
+
+
+def test_a_path_that_is_not_there_is_named_once(run: Run, store: Path, tmp_path: Path) -> None:
+    answer = run("pull", str(tmp_path / "nowhere"))
+    assert answer.code == 75
+    assert answer.err.count(str(tmp_path / "nowhere")) == 1
+
+
+def test_a_push_to_a_place_that_is_only_read_is_an_error_when_the_place_was_named(run: Run, other: Path) -> None:
+    run("put", "plan", "pln_2", "--set", "a=1")
+    run("remote", "add", "other", str(other))
+    unnamed = run("sync")
+    assert (unnamed.code, unnamed.err) == (0, "")
+    named = run("push", "other", "-q")
+    assert (named.code, named.out) == (2, "")
+    assert "is a store, not a bus" in named.err
+
+
+def test_an_older_feed_is_a_warning(run: Run, other: Path, tmp_path: Path) -> None:
+    shutil.copytree(other / ".eventsync" / "feed", tmp_path / "older")
+    run("put", "plan", "pln_1", "--set", "a=2", "--store", str(other))
+    run("publish", "--store", str(other))
+    run("pull", str(other))
+    answer = run("pull", str(tmp_path / "older"))
+    assert answer.code == 0
+    assert answer.err.startswith("eventsync: warning: ")
+    assert run("pull", "-q", str(tmp_path / "older")) == (0, "", "")
+
+
+def test_a_pull_that_works_does_not_hide_a_push_that_fails(run: Run, other: Path, tmp_path: Path) -> None:
+    bus = tmp_path / "bus"
+    run("put", "plan", "pln_2", "--set", "a=1")
+    run("remote", "add", "bus", str(bus))
+    assert run("sync").code == 0
+    origin = run("identity", "show", "--json").document["origin_store_id"]
+    (bus / origin / "head.json").write_text("{}")  # not ours: a push must not go over it
+    assert run("sync").code == 3
+    (row,) = run("status", "--json").document["remotes"]
+    assert row["last_success_at"] == row["last_try_at"]
+    assert "head there cannot be believed" in row["last_error"]
+
+
+def test_a_remote_that_can_only_be_read_has_no_error(run: Run, other: Path) -> None:
+    run("put", "plan", "pln_2", "--set", "a=1")
+    run("remote", "add", "other", str(other))
+    run("sync")
+    (row,) = run("status", "--json").document["remotes"]
+    assert row["last_error"] is None
