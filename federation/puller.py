@@ -163,6 +163,12 @@ class _MarkedFeed:
     def __init__(self, holdings: Holdings, origin: str) -> None:
         self._holdings, self._origin = holdings, origin
 
+    @property
+    def start_seq(self) -> int:
+        """The seq before the first line of the mirror."""
+        head = self._holdings.mirror.feed(self._origin).head()
+        return 0 if head is None else head.start_seq
+
     def at(self, seq: int) -> tuple[str, str] | None:
         """(c, t) after the line that ends at a seq."""
         mark = self._holdings.index.mark_before(self._origin, seq)

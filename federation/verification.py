@@ -16,7 +16,16 @@ from blake3 import blake3
 from federation import feed
 from federation.model import Head, Pin, Refusal, Result, Slice
 from federation.signing import is_signed
-from journal import C_SUFFIX_BYTES, MAX_LINE_BYTES, chain_start, encode_header, split_c
+from journal import (
+    C_SUFFIX_BYTES,
+    MAX_LINE_BYTES,
+    DamagedStore,
+    FormatTooNew,
+    chain_start,
+    encode_header,
+    split_c,
+    stub,
+)
 
 _LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),("redacted":true,)?')
 _MAX_FOREIGN_LINE: Final = MAX_LINE_BYTES + 64 * 1024  # room for what later versions may add
@@ -24,6 +33,11 @@ _MAX_FOREIGN_LINE: Final = MAX_LINE_BYTES + 64 * 1024  # room for what later ver
 
 class Held(Protocol):
     """What our mirror of an origin can answer, for comparing a head with it."""
+
+    @property
+    def start_seq(self) -> int:
+        """The seq before the first line we hold."""
+        ...
 
     def at(self, seq: int) -> tuple[str, str] | None:
         """(c, t) after the line that ends at seq; None when no line of ours ends there."""
@@ -69,7 +83,7 @@ def compare(head: Head, pin: Pin | None, held: Held | None) -> Refusal | Result:
             return Refusal(Result.FORK, "ends inside a line we hold", "F5", path=where, seq=head.last_seq)
         if at != (head.c, head.t):
             return Refusal(Result.FORK, "signed other content than we hold", "F5", path=where, seq=head.last_seq)
-    start = held.at(head.start_seq)
+    start = held.at(head.start_seq) if head.start_seq == held.start_seq else None  # our mirror has all from there on
     if start is None or start[0] != head.start_c:
         return Refusal(Result.FORK, "starts elsewhere than the feed we hold", "F5", path=where, seq=head.start_seq)
     if head.last_seq < pin.seq or head.gen < pin.gen:
@@ -172,8 +186,15 @@ def same_lines(ours: Sequence[bytes], theirs: Sequence[bytes], redacted: Collect
         if mine == other:
             continue
         seq = line_end(other)
-        parts, held = split_c(other), split_c(mine)
-        start = _LINE_START.match(other)
-        if not (start and start[2] and seq in redacted and parts and held and parts[1] == held[1]):
+        if seq not in redacted or not _is_stub_of(other, mine):
             return Broken("differs from the line we hold", number, seq)
     return Broken("has other lines than we hold", None, None) if len(ours) != len(theirs) else None
+
+
+def _is_stub_of(line: bytes, held: bytes) -> bool:
+    """Whether a line is the stub that we would build of the one we hold [F9]."""
+    try:
+        return line == stub(held)
+    except (DamagedStore, FormatTooNew):  # not for us to read: its c must be enough
+        start, parts, own = _LINE_START.match(line), split_c(line), split_c(held)
+        return bool(start and start[2] and parts and own and parts[1] == own[1])
