@@ -133,7 +133,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "SecretFound": Exit(
             DECISION,
             "secret_found",
-            "`eventsync put TYPE ID --private` keeps the entity here; `eventsync publish --yes` if it is no secret",
+            "`eventsync put TYPE ID --private` keeps the entity here; `eventsync publish --help` if it is no secret",
         ),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
         "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
