@@ -1,0 +1,216 @@
+"""The oracle: what causality must say, told from the versions that payloads truly include.
+
+Between honest stores every verdict is the one that true sets give, but for one case that K4 allows. What builds on a
+lie is held to what a lie can never do. `Broken` is raised at the first answer that is not allowed; `counts` tells how
+often less than all was said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from federation.causality import Joined, Judgement
+from federation.model import Verdict
+from journal import LocalHead, Ref, Version
+from tests.property.causality_stores import Held, Key, Line, MemoryStore, named, same_payload
+
+CLAIMED: Final = "records with claims"
+ASKED_AGAIN: Final = "known by claims only, so asked again"
+FLAGGED: Final = "honest, and called a liar"
+PASSED_ON: Final = "honest, and unreadable by a lie it passed on"
+HIDDEN: Final = "hidden by a lie that was accepted"
+OTHER_PAYLOAD: Final = "settled by a decision on a false copy with another payload"
+OTHER_ENTITY: Final = "settled by a decision on a false copy of another entity"
+
+
+class Broken(AssertionError):
+    """A rule does not hold."""
+
+
+def expected(store: MemoryStore, line: Line) -> Verdict:
+    """The verdict of [K3], with true sets in place of contexts."""
+    held = store.heads.get(line.key)
+    if line.foreign.version in store.decisions or (held is not None and line.version in held.line.truth):
+        return Verdict.KNOWN
+    if held is None:
+        return Verdict.KNOWN if line.foreign.tombstone else Verdict.NEW
+    if _identical(held, line):
+        return Verdict.IDENTICAL
+    if Ref(*held.head.version[:2]) in line.truth:
+        return Verdict.GONE if line.foreign.tombstone else Verdict.UPDATE
+    return Verdict.CONFLICT
+
+
+def _identical(held: Held, line: Line) -> bool:
+    if held.head.deleted or line.foreign.tombstone:
+        return held.head.deleted and line.foreign.tombstone
+    return same_payload(held.line, line)
+
+
+class Oracle:
+    """Looks at every verdict and every record of one trace."""
+
+    def __init__(self, liar: str | None = None) -> None:
+        self.liar = liar
+        self.counts: Counter[str] = Counter()
+        self._known: dict[str, set[tuple[Key, Ref]]] = {}  # by context, so for good
+        self._kept: dict[str, KeptVerdicts] = {}
+
+    # --- verdicts ---
+
+    def check(self, store: MemoryStore) -> None:
+        """Judge all rows of a store and compare."""
+        kept = self._kept.setdefault(store.origin, KeptVerdicts())
+        kept.forget_what_changed(store)
+        for line in store.rows():
+            judgement = store.judge(line)
+            held = store.heads.get(line.key)
+            try:
+                if line.lied or (held is not None and held.line.lied):
+                    self._check_safety(store, line, judgement)
+                else:
+                    self._check_exactly(store, line, judgement)
+                self._check_settled(store, line, judgement.verdict)
+                kept.compare(line, judgement)
+            except Broken as broken:
+                says = f"{named(store.origin)} judges {named(line.origin)}@{line.record.seq} {judgement.verdict}"
+                raise Broken(f"{says}: {broken}") from None
+
+    def _check_exactly(self, store: MemoryStore, line: Line, judgement: Judgement) -> None:
+        wanted, found = expected(store, line), judgement.verdict
+        if judgement.false_entry is not None:
+            raise Broken("it is called a lie, and all are honest [K4]")
+        if found is wanted:
+            return
+        if wanted is Verdict.KNOWN and found in (Verdict.CONFLICT, Verdict.IDENTICAL) and _only_claimed(store, line):
+            self.counts[ASKED_AGAIN] += 1
+            return
+        raise Broken(f"it must be {wanted} [K3]")
+
+    def _check_safety(self, store: MemoryStore, line: Line, judgement: Judgement) -> None:
+        """What a lie can never do, whoever passed it on."""
+        found, held = judgement.verdict, store.heads.get(line.key)
+        self.counts[FLAGGED] += judgement.false_entry is not None and line.origin != self.liar
+        if found is Verdict.UNREADABLE:
+            self.counts[PASSED_ON] += line.origin != self.liar
+            return
+        if held is None:
+            if found is not expected(store, line):
+                raise Broken("there never was a local record [K3]")
+            return
+        if found is Verdict.NEW or (found is Verdict.IDENTICAL and not _identical(held, line)):
+            raise Broken("that is not what is here [K3]")
+        version = Ref(*held.head.version[:2])
+        is_shown = version.origin != store.origin or version.seq in store.feed.lines
+        if found in (Verdict.UPDATE, Verdict.GONE) and not is_shown:
+            raise Broken("it would go over an edit that nobody was ever shown [K4]")
+        if found is Verdict.KNOWN and line.foreign.version not in store.decisions:
+            self._check_known(line, held)
+
+    def _check_known(self, line: Line, held: Held) -> None:
+        """A lie hides only what a context names; `check_record` saw what may stand there."""
+        version = line.version
+        if version in held.line.truth:
+            return
+        if held.head.context.get(version.origin, 0) < version.seq:
+            raise Broken("no context and no decision says so [K3]")
+        self.counts[HIDDEN] += version.origin != self.liar
+
+    def _check_settled(self, store: MemoryStore, line: Line, verdict: Verdict) -> None:
+        decided = store.decisions.get(line.foreign.version)
+        name, known = (line.key, line.version), self._known.setdefault(store.origin, set())
+        if verdict is not Verdict.KNOWN:
+            if decided is not None or name in known:
+                raise Broken(f"{named(line.version)} was settled before [K5]")
+        elif decided is None:
+            known |= {name} if line.key in store.heads else set()
+        elif not line.lied and decided.key != line.key:
+            self.counts[OTHER_ENTITY] += 1
+        elif not line.lied and not same_payload(decided, line):
+            self.counts[OTHER_PAYLOAD] += 1
+
+    # --- records ---
+
+    def check_record(self, store: MemoryStore, line: Line, before: LocalHead | None) -> None:
+        """Whether a new record tells what it includes [K2]; `before` is the local head it stands on."""
+        context, claims, root = line.foreign.full_context, line.foreign.claims, line.foreign.root
+        if root is None and context.get(line.origin) != line.record.seq:
+            raise Broken("an authored record does not name itself [K2]")
+        if root is not None and max(context.get(root.origin, 0), claims.get(root.origin, 0)) < root.seq:
+            raise Broken("a copy does not reach its root, so nobody can read it [K4]")
+        for origin in {ref.origin for ref in line.truth} | set(context) | set(claims):
+            if line.lied and origin != store.origin:
+                _check_lie(store, line, origin, before)
+                continue
+            newest = max((ref.seq for ref in line.truth if ref.origin == origin), default=0)
+            says = (context.get(origin, 0), claims.get(origin, 0))
+            if any(seq and Ref(origin, seq) not in line.truth for seq in says) or max(says) < newest:
+                raise Broken(f"a record includes {named(origin)}@{newest}, and (context, claims) say {says} [K2]")
+
+    def check_join(self, store: MemoryStore, joined: Joined) -> None:
+        """Where all are honest nothing is left out.
+
+        But for one thing that costs nothing: a version of ours that we withheld, and showed only within a later copy.
+        """
+        for origin, seq in joined.false_entries:
+            if origin != store.origin or seq in store.feed.lines or seq > store.last_seq:
+                raise Broken(f"{named(origin)}@{seq} is called a lie, and all are honest [K4]")
+        self.counts[CLAIMED] += bool(joined.claims)
+
+
+class KeptVerdicts:
+    """The verdicts a store keeps until what they depend on changes, by the rules of `federation.index`.
+
+    A judgement says itself what it waits for; whatever is kept must be what would be judged now.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, Key], tuple[Line, Judgement]] = {}
+        self._log_seen = 0
+        self._states_seen = 0
+        self._decisions: set[Version] = set()
+
+    def forget_what_changed(self, store: MemoryStore) -> None:
+        """Local records, decisions, a publish and mirrors that got where a judgement waits."""
+        touched = {line.key for line in store.log[self._log_seen :]}
+        decided = self._decisions ^ set(store.decisions)
+        published = len(store.feed.states) > self._states_seen
+        for name, (line, judgement) in list(self._rows.items()):
+            waits = (judgement.waits_on, judgement.root_waits_on)
+            if (
+                line.key in touched
+                or line.foreign.version in decided
+                or (published and judgement.false_entry is not None)
+                or any(wait is not None and store.pin(wait[0]) >= wait[1] for wait in waits)
+            ):
+                del self._rows[name]
+        self._log_seen, self._states_seen = len(store.log), len(store.feed.states)
+        self._decisions = set(store.decisions)
+
+    def compare(self, line: Line, judgement: Judgement) -> None:
+        """Keep a judgement; Broken when another one was kept and nothing told that it had changed."""
+        before, kept = self._rows.get((line.origin, line.key), (line, judgement))
+        if before is line and kept[:2] != judgement[:2]:
+            raise Broken(f"{kept.verdict} ({kept.label}) was kept, and nothing says that it changed [T1]")
+        self._rows[line.origin, line.key] = (line, judgement)
+
+
+def _only_claimed(store: MemoryStore, line: Line) -> bool:
+    """Whether the local head has this version in its claims and not in its context: an entry lay above our pin [K4]."""
+    held = store.heads.get(line.key)
+    origin, seq = line.version
+    return held is not None and held.head.claims.get(origin, 0) >= seq > held.head.context.get(origin, 0)
+
+
+def _check_lie(store: MemoryStore, line: Line, origin: str, before: LocalHead | None) -> None:
+    """What a lie can bring into a context: what we could have looked up, and then nothing that is plainly untrue."""
+    seq = line.foreign.full_context.get(origin, 0)
+    if Ref(origin, seq) in line.truth:
+        return
+    if before is not None and (seq <= before.context.get(origin, 0) or (origin, seq) == before.version[:2]):
+        return
+    if seq > store.pin(origin):
+        raise Broken(f"{named(origin)}@{seq} came into a context and is above our pin {store.pin(origin)} [K4]")
+    if store.is_version(origin, seq, *line.key) is False and seq != store.newest_version(origin, *line.key):
+        raise Broken(f"{named(origin)}@{seq} came into a context and is no version of the entity [K4]")

@@ -1,0 +1,344 @@
+"""Stores in memory for the model of causality: real records and real judgements, no disk.
+
+A store is a log, a feed (what of the log it showed), mirrors (what it took of other feeds) and decisions. Records are
+sealed by the journal's own `seal`; `judge` and `join` are those of `federation.causality`, unless a mutant takes their
+place. Beside each record stands what only the model knows: the versions its payload truly includes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol, cast
+
+import msgspec
+
+from federation import causality
+from federation.causality import Facts, ForeignHead, Joined, Judgement
+from federation.model import Verdict
+from journal import ActionClass, Draft, Entry, LocalHead, Machine, Record, Ref, Version, chain_start
+from journal import Line as JournalLine
+from journal.mutation import Author, seal
+from journal.projection import head_of
+
+Key = tuple[str, str]
+Truth = frozenset[Ref]
+
+
+class Judge(Protocol):
+    """`federation.causality.judge`, or a mutant of it."""
+
+    def __call__(
+        self,
+        foreign: ForeignHead,
+        local: LocalHead | None,
+        *,
+        decided: bool,
+        same_payload: Callable[[], bool],
+        facts: Facts,
+    ) -> Judgement: ...
+
+
+class Rules(NamedTuple):
+    """What is under test. A mutant replaces one of these."""
+
+    judge: Judge = causality.judge
+    join: Callable[[ForeignHead, LocalHead | None, Facts], Joined] = causality.join
+    root_of_copy: Callable[[ForeignHead], Version | None] = lambda foreign: foreign.version
+    facts: Callable[[Facts], Facts] = lambda facts: facts
+
+
+class Line(NamedTuple):
+    """A record as it stands in a log and in feeds, with what the model knows of it."""
+
+    origin: str
+    record: Record
+    foreign: ForeignHead  # as others read it
+    truth: Truth  # the authored versions its payload includes
+    lied: bool = False  # a liar wrote it, or it builds on what a liar wrote
+
+    @property
+    def key(self) -> Key:
+        """The entity."""
+        return self.foreign.item_type, self.foreign.item_id
+
+    @property
+    def version(self) -> Ref:
+        """The authored version this is, or claims to be a copy of."""
+        return Ref(*self.foreign.version[:2])
+
+
+class Held(NamedTuple):
+    """The local head of an entity and the record it came from."""
+
+    head: LocalHead
+    line: Line
+
+
+def named(what: str | Ref) -> str:
+    """An origin or version of the model as people read it: A, A@3."""
+    return what[3].upper() if isinstance(what, str) else f"{what.origin[3].upper()}@{what.seq}"
+
+
+class Feed:
+    """What an origin showed so far; skips are seqs without a line. Append-only, so an older state is a lower seq."""
+
+    def __init__(self) -> None:
+        self.lines: dict[int, Line] = {}
+        self.states: list[int] = []  # last_seq of each publish
+
+    @property
+    def last_seq(self) -> int:
+        """Up to where the newest state goes."""
+        return self.states[-1] if self.states else 0
+
+
+class Mirror:
+    """What was taken of one foreign feed."""
+
+    def __init__(self) -> None:
+        self.pin = 0
+        self.lines: dict[int, Line] = {}
+        self.newest: dict[Key, Line] = {}
+
+
+class _Clockwork:
+    """Machine of the model: no clock, no chance. The salt makes every c another."""
+
+    writer: Final = "w_model"
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def now(self) -> str:
+        return "2026-01-01T00:00:00.000Z"
+
+    def salt(self) -> str:
+        return self._name
+
+
+class MemoryStore:
+    """One store. It is also the Facts that causality asks, with the meaning of `federation.holdings`."""
+
+    def __init__(self, origin: str, rules: Rules) -> None:
+        self.origin = origin
+        self.log: list[Line] = []
+        self.heads: dict[Key, Held] = {}
+        self.feed = Feed()
+        self.mirrors: dict[str, Mirror] = {}
+        self.decisions: dict[Version, Line] = {}  # with what was shown when it was decided
+        self.rejections: list[Version] = []
+        self.joined: Joined | None = None  # by the newest accept
+        self._c = chain_start(origin)
+        self._machine = cast("Machine", _Clockwork(origin))
+        self._rules = rules
+        self._facts = rules.facts(self)
+
+    # --- writing ---
+
+    def write(self, key: Key, payload: bytes | None, *, private: bool | None = None) -> Line:
+        """put, edit or rm: an authored version on top of the local head [K1]."""
+        held = self.heads.get(key)
+        live = held is not None and not held.head.deleted
+        action = "delete" if payload is None else "update" if live else "create"
+        return self._append(
+            Draft(action, *key, payload, private=private), frozenset() if held is None else held.line.truth
+        )
+
+    def accept(self, line: Line) -> Line:
+        """An unmodified copy; over a conflict (`--theirs`) an authored version [K1]."""
+        authored = self.judge(line).verdict is Verdict.CONFLICT
+        root = None if authored else self._rules.root_of_copy(line.foreign)
+        return self._build_on(line, line.record.payload_bytes, root)
+
+    def merge(self, line: Line, payload: bytes) -> Line:
+        """`--merge` or `--edit`: an authored version on top of both [K1]."""
+        return self._build_on(line, payload, None)
+
+    def _build_on(self, line: Line, payload: bytes | None, root: Version | None) -> Line:
+        held = self.heads.get(line.key)
+        self.joined = joined = self._rules.join(line.foreign, held.head if held else None, self._facts)
+        draft = Draft(
+            "delete" if payload is None else "accept",
+            *line.key,
+            payload,
+            cause=str(Ref(line.origin, line.foreign.seq)),
+            root=None if root is None else str(root),
+            context=joined.context,
+            claims=joined.claims,
+        )
+        self.decisions[line.foreign.version] = line
+        truth = line.truth | (held.line.truth if held else frozenset())
+        return self._append(draft, truth, lied=line.lied)
+
+    def reject(self, line: Line) -> None:
+        """A decision on exactly this version [K5]."""
+        version = line.foreign.version
+        draft = Draft("reject", *line.key, cause=str(Ref(line.origin, line.foreign.seq)), root=str(version))
+        self._append(draft, frozenset())
+        self.decisions[version] = line
+        self.rejections.append(version)
+
+    def reopen(self, version: Version) -> None:
+        """Take a rejection back [K5]."""
+        self._append(Draft("reopen", *self.decisions.pop(version).key, root=str(version)), frozenset())
+        self.rejections = [other for other in self.rejections if other != version]
+
+    def _append(self, draft: Draft, truth: Truth, *, lied: bool = False) -> Line:
+        found = seal(
+            [draft],
+            origin=self.origin,
+            last_seq=self.last_seq,
+            last_c=self._c,
+            author=Author(),
+            machine=self._machine,
+            head=self.head,
+        )[0]
+        self._c = found.c
+        return self.keep(found.record, found.line, truth, lied=lied)
+
+    def keep(self, record: Record, data: bytes, truth: Truth, *, lied: bool) -> Line:
+        """Take a sealed record into the log, and what it makes of its entity."""
+        if record.root is None:
+            truth |= {Ref(self.origin, record.seq)}
+        line = Line(self.origin, record, foreign_head(self.origin, record), truth, lied)
+        self.log.append(line)
+        if changes_entity(line):
+            held = self.heads.get(line.key)
+            line = line._replace(lied=lied or (held is not None and held.line.lied))
+            self.log[-1] = line
+            entry = Entry(JournalLine(0, data, bytes.fromhex(record.c), True), record, False)
+            self.heads[line.key] = Held(head_of(entry, 1, self.origin), line)
+        return line
+
+    def forge(self, draft: Draft, context: Mapping[str, int] | None, claims: Mapping[str, int]) -> Line:
+        """A record that says of its context whatever a liar likes; it includes itself and nothing else."""
+        seq = self.last_seq + 1
+        record = Record(
+            v=2,
+            seq=seq,
+            ts=self._machine.now(),
+            writer=self._machine.writer,
+            agent="liar",
+            action=draft.action,
+            item_type=draft.item_type,
+            item_id=draft.item_id,
+            entity_rev=1,
+            cause=draft.cause,
+            root=draft.root,
+            context=None if context is None else dict(context),
+            claims=dict(claims) or None,
+            payload=msgspec.UNSET if draft.payload is None else msgspec.Raw(draft.payload),
+            salt=self._machine.salt(),
+            c=f"{seq:04x}" + self.origin[3:7].encode().hex() + "0" * 52,
+        )
+        return self.keep(record, b"", frozenset([Ref(self.origin, seq)]), lied=True)
+
+    @property
+    def last_seq(self) -> int:
+        """Of the log."""
+        return len(self.log)
+
+    def head(self, item_type: str, item_id: str) -> LocalHead | None:
+        """The local head as the journal has it."""
+        held = self.heads.get((item_type, item_id))
+        return None if held is None else held.head
+
+    # --- sharing ---
+
+    def publish(self, withheld: frozenset[str] = frozenset()) -> bool:
+        """Show what is new but private entities and withheld types, for good [F1]; False when nothing is new."""
+        new = self.log[self.feed.last_seq :]
+        if not new:
+            return False
+        private = {line.key: line.record.private for line in new}
+        for line in new:
+            if not (line.record.private or private[line.key] or line.record.item_type in withheld):
+                self.feed.lines[line.record.seq] = line
+        self.feed.states.append(self.last_seq)
+        return True
+
+    def take(self, origin: str, lines: Mapping[int, Line], last_seq: int) -> bool:
+        """Take a state of a feed into the mirror; an older one than we hold is stale and changes nothing [F5]."""
+        mirror = self.mirrors.get(origin) or Mirror()
+        if last_seq <= mirror.pin or origin == self.origin:
+            return False
+        self.mirrors[origin] = mirror
+        for seq in range(mirror.pin + 1, last_seq + 1):
+            if seq in lines:
+                mirror.lines[seq] = lines[seq]
+                if changes_entity(lines[seq]):
+                    mirror.newest[lines[seq].key] = lines[seq]
+        mirror.pin = last_seq
+        return True
+
+    # --- judging ---
+
+    def rows(self) -> Iterator[Line]:
+        """The newest record of every foreign entity, by origin and seq."""
+        for _, mirror in sorted(self.mirrors.items()):
+            yield from sorted(mirror.newest.values(), key=lambda line: line.foreign.seq)
+
+    def judge(self, line: Line) -> Judgement:
+        """The verdict on one row [K3]."""
+        held = self.heads.get(line.key)
+        return self._rules.judge(
+            line.foreign,
+            held.head if held else None,
+            decided=line.foreign.version in self.decisions,
+            same_payload=lambda: held is not None and same_payload(held.line, line),
+            facts=self._facts,
+        )
+
+    # --- facts [K4] ---
+
+    def is_self(self, origin: str, seq: int) -> bool:
+        """Whether a record is ours."""
+        return origin == self.origin
+
+    def shown(self, origin: str, seq: int) -> bool:
+        """Whether our feed shows it."""
+        return seq in self.feed.lines
+
+    def pin(self, origin: str) -> int:
+        """Up to where our mirror of an origin goes."""
+        return self.mirrors[origin].pin if origin in self.mirrors else 0
+
+    def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
+        """The newest authored version by an origin that its newest record in our mirror includes."""
+        line = self.mirrors[origin].newest.get((item_type, item_id)) if origin in self.mirrors else None
+        newest = 0 if line is None else line.foreign.full_context.get(origin, 0)
+        if line is None or newest > line.foreign.seq:
+            return 0
+        return 0 if self.is_version(origin, newest, item_type, item_id) is False else newest
+
+    def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
+        """Whether a mirrored record is an authored version of the entity; None where the feed does not show it."""
+        line = self.mirrors[origin].lines.get(seq) if origin in self.mirrors else None
+        if line is None:
+            return None
+        return changes_entity(line) and line.foreign.root is None and line.key == (item_type, item_id)
+
+
+def foreign_head(origin: str, record: Record) -> ForeignHead:
+    """A record as other stores read it."""
+    return ForeignHead(
+        origin,
+        record.item_type,
+        record.item_id or "",
+        record.seq,
+        record.c,
+        record.action_class is ActionClass.TOMBSTONE,
+        None if record.root is None else Version.parse(record.root),
+        record.context,
+        record.claims or {},
+    )
+
+
+def changes_entity(line: Line) -> bool:
+    """Whether a record is a new head of its entity, live or tombstone [J2]."""
+    return line.record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
+
+
+def same_payload(one: Line, other: Line) -> bool:
+    """Whether two live entities are the same; payloads of the model are written in one way only."""
+    return one.record.payload_bytes == other.record.payload_bytes
