@@ -161,10 +161,11 @@ class FeedFolder:
         if seq == head.last_seq:
             return head.c, head.t
         state = mark if mark is not None and head.start_seq <= mark.seq <= seq else start_state(head)
-        for line in self.lines(state.seq):
-            if state.seq >= seq:
-                break
-            state = _step(state, line.data)
+        if state.seq < seq:  # else no slice is opened
+            for line in self.lines(state.seq):
+                state = _step(state, line.data)
+                if state.seq >= seq:
+                    break
         return (state.c.hex(), state.t.hex()) if state.seq == seq else None
 
 

@@ -18,7 +18,7 @@ from federation.causality import Judgement, judge
 from federation.errors import DamagedFeed
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
-from federation.index import Index, Row, drop
+from federation.index import Index, Row
 from federation.materializer import materialize
 from federation.mirror import BRIDGE_PREFIX, Mirror
 from federation.model import OPEN_CAP, Counts
@@ -36,11 +36,13 @@ from journal import (
     Version,
     check_payload,
     decode_record,
+    drop,
 )
 
 _JUDGED_AT_ONCE: Final = 2_000
 _READ_LOCK_SECONDS: Final = 0.05
 _STAGING_LOCK: Final = "lock"
+_INDEX_FILE: Final = "index.sqlite3"
 
 
 class Holdings:
@@ -55,7 +57,7 @@ class Holdings:
     def index(self) -> Index:
         """The cache, opened when first needed."""
         self.store.disk.make_folder(self.folder)
-        return Index(self.folder / "index.sqlite3")
+        return Index(self.store.disk, self.folder / _INDEX_FILE)
 
     @cached_property
     def own(self) -> FeedFolder:
@@ -150,17 +152,16 @@ class Holdings:
         for gap in self.store.gaps(kept):
             records = [entry.record for entry in gap.entries if not entry.void]
             decided = [found for record in records for found in self._decisions(record)]
-            reopened = [Version.parse(r.root) for r in records if r.action == "reopen" and r.root]
             touched = [(record.item_type, record.item_id) for record in records if record.item_id is not None]
             unnamed = [Ref.parse(r.cause) for r in records if r.item_id is None and r.cause is not None]
-            self.index.apply_local(touched, unnamed, decided, reopened, gap.position)
+            self.index.apply_local(touched, unnamed, decided, gap.position)
 
     def _decisions(self, record: Record) -> Iterator[tuple[Version, str]]:
-        """The version a record decides about: every accept of any kind, and every reject [K3] [K5]."""
+        """The version a record decides about: every accept of any kind, every reject, and what undoes one [K3] [K5]."""
         accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.cause is not None
-        if not accepts and record.action != "reject":
+        if not accepts and record.action not in ("reject", "reopen"):
             return
-        action = "reject" if record.action == "reject" else "accept"
+        action = "accept" if accepts else record.action
         if record.root is not None:
             yield Version.parse(record.root), action
         elif record.cause is not None:
@@ -324,7 +325,7 @@ class Holdings:
     def rebuild(self) -> None:
         """Delete the index and make it again from mirrors and journal."""
         self.close()
-        drop(self.folder / "index.sqlite3")
+        drop(self.store.disk, self.folder / _INDEX_FILE)
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
 

@@ -153,7 +153,8 @@ def _check(holdings: Holdings, place: Transport, origin: str, staging: Path) -> 
     if isinstance(row, Refusal):
         return row
     if row is Result.UP_TO_DATE:
-        return _Checked(head, pin, (), (), 0)
+        newest = head if held is None or head.gen > held.gen else held
+        return _Checked(newest, pin, (), (), 0)
     return _check_slices(holdings, place, head, pin, staging)
 
 

@@ -99,11 +99,18 @@ def unpack_slice(packed: bytes, entry: Slice) -> bytes | None:
             raw = reader.read(entry.raw_bytes + 1)
             while len(raw) <= entry.raw_bytes and (more := reader.read(entry.raw_bytes + 1 - len(raw))):
                 raw += more
+        if len(raw) != entry.raw_bytes or blake3(raw).hexdigest() != entry.blake3:
+            return None
+        return raw if _is_one_frame(packed) else None
     except zstandard.ZstdError:
         return None
-    if len(raw) != entry.raw_bytes or blake3(raw).hexdigest() != entry.blake3:
-        return None
-    return raw
+
+
+def _is_one_frame(packed: bytes) -> bool:
+    """Whether a file of known raw size is one whole frame: its end not cut off, and nothing unsigned behind it."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    frame.decompress(packed)
+    return frame.eof and not frame.unused_data
 
 
 class State(NamedTuple):

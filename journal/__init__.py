@@ -14,8 +14,10 @@ from journal.codec import (
     split_c,
     stub,
 )
+from journal.database import Database, Schema, drop
 from journal.disk import Disk, is_temporary
 from journal.errors import (
+    CacheUnreadable,
     DamagedStore,
     DiskFailed,
     FormatTooNew,
@@ -70,8 +72,10 @@ __all__ = [
     "SEGMENT_FORMAT",
     "ActionClass",
     "BadRange",
+    "CacheUnreadable",
     "Committed",
     "DamagedStore",
+    "Database",
     "Disk",
     "DiskFailed",
     "Draft",
@@ -94,6 +98,7 @@ __all__ = [
     "Record",
     "Ref",
     "Report",
+    "Schema",
     "Store",
     "StoreCopied",
     "StoreExists",
@@ -107,6 +112,7 @@ __all__ = [
     "check_payload",
     "decode_record",
     "default_data_folder",
+    "drop",
     "encode_header",
     "find_store",
     "is_temporary",

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TypeVar
 
+from journal.database import drop
 from journal.disk import Disk, is_temporary
 from journal.entity_files import EntityFiles, Watermark
 from journal.errors import (
@@ -24,7 +25,7 @@ from journal.errors import (
     LogShorterThanKnown,
     StoreLocked,
 )
-from journal.index import Index, Position, drop
+from journal.index import Index, Position
 from journal.log import Gap, Log
 from journal.machine import Machine
 from journal.model import EXECUTION_TYPES, LocalHead

@@ -1,28 +1,23 @@
 """Index: a SQLite cache of the newest record of every local entity, live or deleted.
 
 A pure function of the log up to its position; position and effect move in one transaction, so it is never ahead [P1]
-and a half-applied gap cannot be seen. Deleted or unreadable, it is built again by replay. WAL with synchronous=NORMAL:
-after a power cut it may be behind, never torn.
+and a half-applied gap cannot be seen. Deleted or unreadable, it is built again by replay.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from journal.database import Database, Schema
 from journal.disk import Disk
-from journal.errors import CacheUnreadable, DiskFailed
 from journal.model import RECORD_VERSION, SEGMENT_FORMAT, LocalHead, Place, Version
 
 # A program that writes newer records must not have its index taken over by one that cannot read them [J12].
 _LAYOUT: Final = SEGMENT_FORMAT * 10_000 + RECORD_VERSION * 100 + 1
-_BUSY_SECONDS: Final = 10.0
-_BESIDE: Final = ("-wal", "-shm", "-journal")  # what SQLite keeps beside its file
-_SCHEMA: Final = """
+_STATEMENTS: Final = """
 CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
 CREATE TABLE entities (item_type TEXT NOT NULL, item_id TEXT NOT NULL, folded_id TEXT NOT NULL,
@@ -54,12 +49,15 @@ class Position(NamedTuple):
     size: int
 
 
+_SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM position")
+
+
 class Index:
     """The open cache of one store."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path | None) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self.path = path
+        self.path = db.path
 
     @classmethod
     def open(cls, disk: Disk, path: Path) -> Index:
@@ -67,22 +65,18 @@ class Index:
 
         Raises CacheUnreadable when it must be dropped and built again, DiskFailed when it cannot be opened.
         """
-        with _translated(path):
-            return cls(_open(disk, path), path)
+        return cls(Database.open(disk, path, _SCHEMA))
 
     @classmethod
     def in_memory(cls) -> Index:
         """An index for one command, which nobody else sees."""
-        return cls(_memory(), None)
+        return cls(Database.in_memory(_SCHEMA))
 
     @classmethod
     def look(cls, disk: Disk, path: Path) -> Index | None:
         """An index as it is, for one who changes no byte; None when there is none. Raises as `open`."""
-        if disk.size(path) is None:
-            return None
-        in_use = bool(disk.size(path.with_name(path.name + "-wal")))
-        with _translated(path):
-            return cls(_look(path, in_use), path)
+        found = Database.look(disk, path, _SCHEMA)
+        return None if found is None else cls(found)
 
     def close(self) -> None:
         """Close the database file."""
@@ -90,21 +84,21 @@ class Index:
 
     def position(self) -> Position | None:
         """How far the log was applied; None in a new index."""
-        row = self._one("SELECT seq, c, segment, offset, size FROM position", ())
+        row = self._db.one("SELECT seq, c, segment, offset, size FROM position", ())
         return Position(*row) if row else None
 
     def apply(self, heads: Iterable[LocalHead], position: Position, torn: Iterable[tuple[int, int, int, bool]]) -> None:
         """Move position and effect in one transaction [P1]; heads in log order, the later of one entity wins."""
-        with _translated(self.path), self._db:
-            self._db.executemany(_PUT_HEAD, (_row(head) for head in heads))
-            self._db.executemany("INSERT OR REPLACE INTO torn VALUES (?, ?, ?, ?)", torn)
-            self._db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position)
+        with self._db.change() as db:
+            db.executemany(_PUT_HEAD, (_row(head) for head in heads))
+            db.executemany("INSERT OR REPLACE INTO torn VALUES (?, ?, ?, ?)", torn)
+            db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position)
 
     def head(self, item_type: str, item_id: str) -> LocalHead | None:
         """The newest record of one entity, live or tombstone, or None when it never was here."""
         if not (item_type.isascii() and item_id.isascii()):  # no id of ours, and maybe no text SQLite takes [J10]
             return None
-        row = self._one(f"SELECT {_COLUMNS} FROM entities WHERE item_type = ? AND item_id = ?", (item_type, item_id))
+        row = self._db.one(f"SELECT {_COLUMNS} FROM entities WHERE item_type = ? AND item_id = ?", (item_type, item_id))
         return _head(row) if row else None
 
     def heads(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], LocalHead]:
@@ -112,7 +106,7 @@ class Index:
         found: dict[tuple[str, str], LocalHead] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
-            rows = self._rows(
+            rows = self._db.rows(
                 f"SELECT {_COLUMNS} FROM entities WHERE (item_type, item_id) IN (VALUES {_pairs(len(some))})",
                 [part for key in some for part in key],
             )
@@ -121,7 +115,7 @@ class Index:
 
     def same_id_in_other_case(self, item_type: str, item_id: str) -> str | None:
         """An id that differs from this one only in case, if the type has one [J10]."""
-        row = self._one(
+        row = self._db.one(
             "SELECT item_id FROM entities WHERE item_type = ? AND folded_id = ? AND item_id <> ?",
             (item_type, item_id.lower(), item_id),
         )
@@ -130,105 +124,23 @@ class Index:
     def all_heads(self, item_type: str | None = None) -> Iterator[LocalHead]:
         """All heads, tombstones too, by type and id."""
         where, arguments = ("", ()) if item_type is None else ("WHERE item_type = ?", (item_type,))
-        return map(_head, self._rows(f"SELECT {_COLUMNS} FROM entities {where} ORDER BY item_type, item_id", arguments))
+        return map(
+            _head, self._db.rows(f"SELECT {_COLUMNS} FROM entities {where} ORDER BY item_type, item_id", arguments)
+        )
 
     def heads_after(self, seq: int) -> Iterator[LocalHead]:
         """Heads whose newest record came after `seq`, in log order: what a projection behind the index lacks [P1]."""
-        return map(_head, self._rows(f"SELECT {_COLUMNS} FROM entities WHERE seq > ? ORDER BY seq", (seq,)))
+        return map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities WHERE seq > ? ORDER BY seq", (seq,)))
 
     def bad_ranges(self) -> list[tuple[int, int, int, bool]]:
         """Ranges of the log that belong to no record, as found: (segment, offset, end, broken)."""
-        rows = self._rows("SELECT segment, offset, end, broken FROM torn ORDER BY segment, offset", ())
+        rows = self._db.rows("SELECT segment, offset, end, broken FROM torn ORDER BY segment, offset", ())
         return [(segment, offset, end, bool(broken)) for segment, offset, end, broken in rows]
 
     def first_broken_range(self) -> tuple[int, int, int] | None:
         """The first range of the log where records were damaged: (segment, offset, end) [J7]."""
-        row = self._one("SELECT segment, offset, end FROM torn WHERE broken ORDER BY segment, offset LIMIT 1", ())
+        row = self._db.one("SELECT segment, offset, end FROM torn WHERE broken ORDER BY segment, offset LIMIT 1", ())
         return None if row is None else (row[0], row[1], row[2])
-
-    def _one(self, statement: str, arguments: Sequence[Any]) -> tuple[Any, ...] | None:
-        with _translated(self.path):
-            row: tuple[Any, ...] | None = self._db.execute(statement, arguments).fetchone()
-            return row
-
-    def _rows(self, statement: str, arguments: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        with _translated(self.path):
-            yield from self._db.execute(statement, arguments)
-
-
-def drop(disk: Disk, path: Path) -> None:
-    """Delete an index and what SQLite keeps beside it."""
-    for suffix in ("", *_BESIDE):
-        disk.remove(path.with_name(path.name + suffix))
-
-
-@contextlib.contextmanager
-def _translated(path: Path | None) -> Iterator[None]:
-    """Errors of SQLite as ours: its file is no such index, or the disk refused."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if str(error).startswith("no such"):
-            raise CacheUnreadable(f"not an index: {error}", path=path) from error
-        raise DiskFailed(f"index: {error}", path=path) from error
-    except sqlite3.DatabaseError as error:
-        raise CacheUnreadable(f"not an index: {error}", path=path) from error
-
-
-def _open(disk: Disk, path: Path) -> sqlite3.Connection:
-    disk.make_file(path)  # private before SQLite opens it: what it keeps beside its file gets the same mode
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        if _layout(db) == 0:
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                if _layout(db) == 0:  # another process may have been faster
-                    _lay_out(db)
-        _check_layout(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _memory() -> sqlite3.Connection:
-    """An index of its own for one command; SQLite moves it to a temporary file when it grows."""
-    db = sqlite3.connect("", check_same_thread=False)
-    db.execute("PRAGMA synchronous = OFF")
-    _lay_out(db)
-    return db
-
-
-def _look(path: Path, in_use: bool) -> sqlite3.Connection:
-    """Open without changing a byte: at rest SQLite is told that nothing changes, else it keeps to readers' rules."""
-    how = "mode=ro" if in_use else "immutable=1"
-    db = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
-    try:
-        _check_layout(db)
-        db.execute("BEGIN")
-        db.execute("SELECT seq FROM position").fetchone()  # from here on it is one and the same state
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _layout(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _check_layout(db: sqlite3.Connection) -> None:
-    if _layout(db) != _LAYOUT:
-        raise sqlite3.DatabaseError(f"layout {_layout(db)}, known is {_LAYOUT}")
-    db.execute("SELECT seq FROM position").fetchone()
-
-
-def _lay_out(db: sqlite3.Connection) -> None:
-    for statement in _SCHEMA.split(";"):
-        db.execute(statement)
-    db.execute(f"PRAGMA user_version = {_LAYOUT}")
 
 
 def _pairs(count: int) -> str:
