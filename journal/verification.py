@@ -16,7 +16,7 @@ from journal import identity
 from journal.caches import INDEX_FILE
 from journal.disk import Disk, is_temporary
 from journal.entity_files import Drift, EntityFiles, Watermark
-from journal.errors import CacheUnreadable, DamagedStore, DiskFailed
+from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
 from journal.findings import Findings, Report, Severity
 from journal.identity import StoreFile
 from journal.index import Index, Position
@@ -174,14 +174,18 @@ class _Touched:
         self._log = log
         self._position = position
         self._keys: set[tuple[str, str | None]] = set()
+        self._is_readable = True
 
     def holds(self, key: tuple[str, str]) -> bool:
         """Whether an entity was written to; the log knows it before the files do."""
-        if not self._log.is_at_end(self._position):
-            for gap in self._log.gaps(self._position):
-                records = [entry.record for entry in gap.entries if changes_entity(entry.record)]
-                self._keys.update((record.item_type, record.item_id) for record in records)
-                self._position = gap.position
+        try:
+            if self._is_readable and not self._log.is_at_end(self._position):
+                for gap in self._log.gaps(self._position):
+                    records = [entry.record for entry in gap.entries if changes_entity(entry.record)]
+                    self._keys.update((record.item_type, record.item_id) for record in records)
+                    self._position = gap.position
+        except (DamagedStore, FormatTooNew):  # the walk told it
+            self._is_readable = False
         return key in self._keys
 
 

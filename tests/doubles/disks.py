@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -28,19 +29,25 @@ class QuickDisk(Disk):
 
 
 class CountingDisk(QuickDisk):
-    """Counts calls and bytes."""
+    """Counts calls and bytes; `order` has the calls that change something, as they came."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
+        self.order: list[str] = []
         self.bytes_read = 0
         self.written: list[Path] = []
 
     def reset(self) -> None:
         """Begin to count anew."""
         self.calls.clear()
+        self.order.clear()
         self.bytes_read = 0
         self.written.clear()
+
+    def _count(self, call: str) -> None:
+        self.calls[call] += 1
+        self.order.append(call)
 
     def _read(self, descriptor: int, size: int, start: int) -> bytes:
         data = super()._read(descriptor, size, start)
@@ -49,19 +56,19 @@ class CountingDisk(QuickDisk):
         return data
 
     def _write(self, descriptor: int, data: bytes) -> int:
-        self.calls["write"] += 1
+        self._count("write")
         return super()._write(descriptor, data)
 
     def _fsync(self, descriptor: int) -> None:
-        self.calls["fsync"] += 1
+        self._count("fsync")
         super()._fsync(descriptor)
 
     def _truncate(self, descriptor: int, size: int) -> None:
-        self.calls["truncate"] += 1
+        self._count("truncate")
         super()._truncate(descriptor, size)
 
     def _rename(self, source: Path, target: Path) -> None:
-        self.calls["rename"] += 1
+        self._count("rename")
         self.written.append(target)
         super()._rename(source, target)
 
@@ -128,14 +135,38 @@ class FaultyDisk(QuickDisk):
             self._fail()
 
 
+class TearingDisk(QuickDisk):
+    """Ends the process in the append number `at`: what reaches the disk is what `tear` makes of the bytes."""
+
+    def __init__(self, tear: Callable[[bytes], bytes], at: int = 1) -> None:
+        super().__init__()
+        self.torn: bytes | None = None  # the bytes that were to be written
+        self._tear = tear
+        self._appends_left = at
+        self._is_append = False
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        self._appends_left -= 1
+        self._is_append = self._appends_left == 0
+        super().append(path, data, at)
+
+    def _write(self, descriptor: int, data: bytes) -> int:
+        if self._is_append:
+            self.torn = data
+            super()._write(descriptor, self._tear(data))
+            raise Died
+        return super()._write(descriptor, data)
+
+
 class PowerCutDisk(Disk):
     """Remembers what is durable: the bytes of a file at its last fsync, the names in a folder at its last fsync.
 
-    `cut` puts that into another folder: what was never synced is gone, a file whose name alone is durable is empty.
+    `cut` writes that to another folder: what was never synced is gone, a file whose name alone is durable is empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
+        self._folder = folder
         self._bytes: dict[int, bytes] = {}
         self._names: dict[int, dict[str, tuple[int, bool]]] = {}
         self._kept: list[int] = []  # open descriptors, so that no inode number is given twice
@@ -150,11 +181,13 @@ class PowerCutDisk(Disk):
             self._bytes[found.st_ino] = Path(f"/proc/self/fd/{descriptor}").read_bytes()
 
     def sync_all(self) -> None:
-        """Nothing: what a roll syncs are caches, and to lose them is what is tested."""
+        """Everything is durable now."""
+        for path in (self._folder, *self._folder.rglob("*")):
+            self.sync(path)
 
-    def cut(self, folder: Path, into: Path) -> None:
-        """Write what is durable of `folder`, down from the names in it, to `into`."""
-        self._restore(folder.stat().st_ino, into)
+    def cut(self, into: Path) -> None:
+        """Write what is durable to another folder."""
+        self._restore(self._folder.stat().st_ino, into)
 
     def close(self) -> None:
         """Give the descriptors back."""

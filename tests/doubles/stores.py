@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,14 @@ from tests.doubles.machines import FixedMachine
 
 SEED = bytes(range(32))  # the key of docs/format.md's examples
 Key = tuple[str, str]
+_MEMORY = "/dev/shm"  # SQLite waits for the platter; those who make stores by the hundred cannot
+
+
+@contextlib.contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 def new_store(folder: Path, *, disk: Disk | None = None, machine: Machine | None = None) -> Store:
