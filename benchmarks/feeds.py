@@ -1,0 +1,156 @@
+"""Feeds: signed feeds of any size, made from a seed without a store. The same arguments give the same bytes.
+
+Lines are made by the journal's codec and slices by the feed's rules, so that a pull meets what a publish would have
+written; only index and projections of a publishing store are left out, which is what makes it fast.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from federation import feed
+from federation.feed import FeedLine
+from federation.folder import pack
+from federation.model import HEAD_FILE, Head, Slice
+from federation.signing import sign
+from federation.verification import State
+from journal import RECORD_VERSION, Record, chain_start, origin_of
+from journal.codec import encode_record
+
+SEED: Final = bytes(range(32))
+ENTITIES: Final = 10_000
+LINE_BYTES: Final = 1_200
+_ENVELOPE_BYTES: Final = 400  # what a line has beside its text
+_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
+_SYLLABLES: Final = (
+    "ba",
+    "che",
+    "dor",
+    "en",
+    "fi",
+    "gru",
+    "hal",
+    "i",
+    "ko",
+    "lem",
+    "mi",
+    "nos",
+    "or",
+    "pe",
+    "qui",
+    "ra",
+)
+
+
+def public_key(seed: bytes = SEED) -> bytes:
+    """The raw public key of a seed."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+class Entity(NamedTuple):
+    """An entity that records are made about; its text is most of each snapshot."""
+
+    item_type: str
+    item_id: str
+    text: str
+
+
+def entities(count: int = ENTITIES, line_bytes: int = LINE_BYTES) -> list[Entity]:
+    """Entities with a text of their own; every 20th has letters beyond ASCII."""
+    chance = random.Random(7)
+    words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(2_000)]
+    found = []
+    for number in range(count):
+        text = " ".join(chance.choices(words, k=line_bytes // 4))[: line_bytes - _ENVELOPE_BYTES]
+        text = text if number % 20 else "é→" + text[5:]
+        found.append(Entity(_TYPES[number % len(_TYPES)], f"{_TYPES[number % len(_TYPES)][:3]}_{number:08x}", text))
+    return found
+
+
+def records(events: int, known: list[Entity]) -> Iterator[Record]:
+    """One record after the other, each a snapshot of one of the entities, chosen by chance."""
+    chance = random.Random(11)
+    revs: dict[str, int] = {}
+    for seq in range(1, events + 1):
+        item_type, item_id, text = known[int(chance.random() * len(known))]
+        rev = revs[item_id] = revs.get(item_id, 0) + 1
+        payload = f'{{"title":"{item_id}","status":"open","step":{rev},"text":"{text}"}}'
+        yield Record(
+            v=RECORD_VERSION,
+            seq=seq,
+            ts="2026-06-10T14:03:22.114Z",
+            writer="w_4711-00ff00ff",
+            agent="benchmark",
+            action="create" if rev == 1 else "update",
+            item_type=item_type,
+            item_id=item_id,
+            entity_rev=rev,
+            summary=f"step {rev} of {item_id}",
+            payload=msgspec.Raw(payload.encode("utf-8")),
+            salt=f"{seq:016x}",
+        )
+
+
+def lines(origin: str, events: int, known: list[Entity]) -> Iterator[FeedLine]:
+    """The chained lines of a journal that holds nothing but these records."""
+    c = chain_start(origin)
+    for record in records(events, known):
+        data, c = encode_record(record, c)
+        yield FeedLine(feed.RECORD_KIND, record.seq, record.seq, c, data)
+
+
+def make_feed(bus: Path, publishes: Sequence[int], *, entity_count: int = ENTITIES, seed: bytes = SEED) -> str:
+    """Write a signed feed to a bus and return its origin; one slice in memory at a time.
+
+    `publishes` says how many records each publish brought: none shares a slice with the next.
+    """
+    key = public_key(seed)
+    origin = origin_of(key)
+    folder = bus / origin
+    folder.mkdir(parents=True)
+    start = chain_start(origin)
+    state = State(0, start, feed.transcript_start(origin, 0, start))
+    slices: list[Slice] = []
+    rest = lines(origin, sum(publishes), entities(entity_count))
+    for count in publishes:
+        for run in feed.cut(itertools.islice(rest, count)):
+            body = b"".join(line.data + b"\n" for line in run)
+            piece = feed.build_slice(origin, run[0].first, run[-1].last, state.c, (), body)
+            (folder / piece.slice.file_name).write_bytes(pack(piece.raw))
+            slices.append(piece.slice)
+            state = _after(run, state)
+    head = Head(
+        gen=len(publishes),
+        origin=origin,
+        public_key=base64.b64encode(key).decode("ascii"),
+        name="benchmark",
+        start_seq=0,
+        start_c=start.hex(),
+        previous=(),
+        last_seq=state.seq,
+        c=state.c.hex(),
+        t=state.t.hex(),
+        slices=tuple(slices),
+        redacted=(),
+        published_at="2026-06-10T14:03:22.114Z",
+        saw={},
+        raw=b"",
+    )
+    value = feed.head_value(head)
+    (folder / HEAD_FILE).write_bytes(feed.head_file(value, sign(seed, feed.signed_bytes(value))))
+    return origin
+
+
+def _after(run: Sequence[FeedLine], state: State) -> State:
+    for line in run:
+        state = State(line.last, line.c, feed.transcript_step(state.t, line.kind, line.first, line.last, line.c))
+    return state

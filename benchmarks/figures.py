@@ -1,0 +1,241 @@
+"""Figures: which measurements are taken, what they are compared with, and what they must not exceed.
+
+Times are the least of several, taken in turns, and only their ratios have bounds: those hardly depend on the machine.
+Counts have bounds of their own: work that a command does must not grow with what was done before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+LEAST_RATIO: Final = 0.5  # of what the bytes themselves cost
+MOST_MEMORY: Final = 1.10
+MOST_SLOWDOWN: Final = 2.0  # far above noise, far below anything that grows with history
+ROOM_BYTES: Final = 16 * 1024  # what may be read more: longer numbers, longer lists of slices in a head
+HEAVY: Final = ("cryptography", "dulwich", "pydantic", "rich")
+_MODULES: Final = (
+    "import json, sys; from eventsync.cli import main; code = main(sys.argv[1:]); "
+    "sys.stderr.write(json.dumps(sorted(sys.modules))); sys.exit(code)"
+)
+
+
+class Sizes(NamedTuple):
+    """How large the measurements are, in events or records; pairs are compared with each other."""
+
+    speed: int  # of the first pull that is timed
+    small: int  # pulled before a pull with nothing or little new
+    large: int
+    repeats: int
+    memory: tuple[int, int]  # of first pulls whose peak is compared; from some 100,000 on all buffers are full
+    history: tuple[int, int]  # of stores in which one thing is done
+
+
+FULL: Final = Sizes(100_000, 10_000, 1_000_000, 5, (100_000, 1_000_000), (10, 100_000))
+QUICK: Final = Sizes(50_000, 10_000, 50_000, 3, (100_000, 200_000), (10, 20_000))
+
+
+class Figure(NamedTuple):
+    """One line of the table; `holds` is None where nothing is promised."""
+
+    what: str
+    value: str
+    bound: str = ""
+    holds: bool | None = None
+
+
+class Section(NamedTuple):
+    """Figures that belong together."""
+
+    title: str
+    figures: list[Figure]
+
+
+class Bench:
+    """Runs tasks in processes of their own, within one folder, and keeps feeds for those who need the same."""
+
+    def __init__(self, folder: Path, sizes: Sizes) -> None:
+        self.folder = folder
+        self.sizes = sizes
+        self._names = itertools.count()
+        self._feeds: dict[tuple[int, ...], tuple[Path, dict[str, Any]]] = {}
+
+    def sections(self) -> Iterator[Section]:
+        """All measurements, each as it is done."""
+        yield self._speed()
+        yield from self._pulls()
+        yield self._entities()
+        yield self._publishes()
+        yield self._starts()
+
+    # --- the measurements ---
+
+    def _speed(self) -> Section:
+        events = self.sizes.speed
+        bus, made = self._feed(events)
+        limits, pulls = [], []
+        for _ in range(self.sizes.repeats):
+            limits.append(self._run("limit_program", bus)["seconds"])
+            pulls.append(self._run("first_pull", bus, self._new("store"))["seconds"])
+        ratio = min(limits) / min(pulls)
+        size = f"{made['raw_bytes'] / 1e6:.0f} MB, packed {made['packed_bytes'] / 1e6:.0f} MB"
+        return Section(
+            f"First pull of {events:,} events about {events // 10:,} entities ({size}, {made['slices']} slices)",
+            [
+                Figure("the limit: read, unpack, hash, decode, keep", _speed(min(limits), events)),
+                Figure("pull: verified twice, durable, judged", _speed(min(pulls), events)),
+                Figure("limit / pull", f"{ratio:.2f}", f"at least {LEAST_RATIO:.2f}", ratio >= LEAST_RATIO),
+            ],
+        )
+
+    def _pulls(self) -> Iterator[Section]:
+        """First pulls of several sizes for their memory; then again, with nothing or little new, into the same."""
+        small, large, more = self.sizes.small, self.sizes.large, 10 * self.sizes.small
+        stores = {events: self._new("store") for events in sorted({*self.sizes.memory, small, large, more})}
+        peaks = {
+            events: self._run("first_pull", self._feed(events)[0], folder)["peak_kib"]
+            for events, folder in stores.items()
+        }
+        yield self._memory(peaks)
+        again = {events: self._run("pull_again", self._feed(events)[0], stores[events]) for events in (small, large)}
+        opened = sum(found["counts"]["slices opened"] for found in again.values())
+        room = ROOM_BYTES + 10 * (again[large]["head_bytes"] - again[small]["head_bytes"])  # it is read some times
+        yield Section(
+            f"Pull with nothing new, after {small:,} and after {large:,} events",
+            [*_compared(again, small, large, room=room), Figure("slices opened", str(opened), "none", opened == 0)],
+        )
+        added = {events: self._run("pull_more", self._feed(events, 10)[0], stores[events]) for events in (small, more)}
+        yield Section(
+            f"Pull of 10 new records, after {small:,} and after {more:,} events",
+            _compared(added, small, more, timed=False),
+        )
+
+    def _memory(self, peaks: dict[int, int]) -> Section:
+        less, more = self.sizes.memory
+        small, large = peaks[less], peaks[more]
+        growth = large / small
+        return Section(
+            f"Memory of a first pull, {self.sizes.speed // 10:,} entities",
+            [
+                Figure(f"peak with {less:,} events", f"{small / 1024:.0f} MiB"),
+                Figure(f"peak with {more:,} events", f"{large / 1024:.0f} MiB"),
+                Figure("growth", f"{growth:.2f}", f"at most {MOST_MEMORY:.2f}", growth <= MOST_MEMORY),
+            ],
+        )
+
+    def _entities(self) -> Section:
+        few, many = self.sizes.history
+        stores = {records: self._store(records) for records in (few, many)}
+        figures = []
+        for task in ("put", "get"):
+            found = {records: self._run(task, stores[records]) for records in (few, many)}
+            figures += [figure._replace(what=f"{task}: {figure.what}") for figure in _compared(found, few, many)]
+        return Section(f"One put and one get in a store of {few:,} and of {many:,} records", figures)
+
+    def _publishes(self) -> Section:
+        few, many = 1_000, self.sizes.history[1]
+        found = {records: self._run("publish_more", self._store(records)) for records in (few, many)}
+        return Section(
+            f"Publish of 10 records, after {few:,} and after {many:,}", _compared(found, few, many, timed=False)
+        )
+
+    def _starts(self) -> Section:
+        """Whole commands as a person calls them, in a store that has pulled once."""
+        bus, _ = self._feed(100)
+        folder = self._new("store")
+        self._run("first_pull", bus, folder)
+        arguments = ["--store", str(folder)]
+        commands = {
+            "eventsync --version": ["--version"],
+            "eventsync put": ["put", "plan", "p", "--set", "title=a plan", *arguments],
+            "eventsync pull, nothing new": ["pull", str(bus), *arguments],
+        }
+        environment = {**os.environ, "EVENTSYNC_DATA_DIR": str(folder.with_name(f"{folder.name}-data"))}
+        figures = [Figure("python, doing nothing", _milliseconds(self._least(["-c", "pass"], environment)))]
+        for name, line in commands.items():
+            seconds = self._least(["-m", "eventsync", *line], environment)
+            modules = json.loads(_call(["-c", _MODULES, *line], environment).stderr)
+            loaded = sorted({module.split(".")[0] for module in modules} & set(HEAVY))
+            none = name != "eventsync pull, nothing new"
+            figures.append(
+                Figure(
+                    name,
+                    f"{_milliseconds(seconds)}, {len(modules)} modules{''.join(f', {heavy}' for heavy in loaded)}",
+                    f"none of {', '.join(HEAVY)}" if none else "",
+                    not loaded if none else None,
+                )
+            )
+        return Section("Start of a command, wall clock", figures)
+
+    # --- how they are run ---
+
+    def _least(self, line: list[str], environment: dict[str, str]) -> float:
+        taken = []
+        for _ in range(2 * self.sizes.repeats + 1):
+            start = time.perf_counter()
+            _call(line, environment)
+            taken.append(time.perf_counter() - start)
+        return min(taken)
+
+    def _run(self, task: str, *arguments: object) -> dict[str, Any]:
+        ended = _call(["-m", "benchmarks.tasks", task, *map(str, arguments)], dict(os.environ))
+        answer: dict[str, Any] = json.loads(ended.stdout)
+        return answer
+
+    def _feed(self, *publishes: int) -> tuple[Path, dict[str, Any]]:
+        """A bus with a feed, made once; each publish is a slice of its own."""
+        if publishes not in self._feeds:
+            bus = self._new("bus")
+            self._feeds[publishes] = bus, self._run("feed", bus, self.sizes.speed // 10, *publishes)
+        return self._feeds[publishes]
+
+    def _store(self, records: int) -> Path:
+        folder = self._new("store")
+        self._run("store", folder, records)
+        return folder
+
+    def _new(self, kind: str) -> Path:
+        return self.folder / f"{kind}-{next(self._names)}"
+
+
+def _call(line: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [sys.executable, *line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if ended.returncode != 0:
+        raise RuntimeError(f"{' '.join(line)[:200]} ended with {ended.returncode}:\n{ended.stderr}")
+    return ended
+
+
+def _compared(
+    found: dict[int, dict[str, Any]], less: int, more: int, *, timed: bool = True, room: int = ROOM_BYTES
+) -> list[Figure]:
+    """Time and counts after a short and after a long history, which must be the same but for noise."""
+    figures = []
+    seconds = {size: found[size]["seconds"] for size in (less, more)}
+    slowdown = seconds[more] / seconds[less]
+    times = " → ".join(_milliseconds(seconds[size]) for size in (less, more))
+    bound = f"at most {MOST_SLOWDOWN:g} times" if timed else ""
+    figures.append(Figure("time", times, bound, slowdown <= MOST_SLOWDOWN if timed else None))
+    for what in ("files opened", "bytes read", "fsyncs", "SQL statements"):
+        before, after = (found[size]["counts"][what] for size in (less, more))
+        allowed = room if what == "bytes read" else 0
+        bound = f"at most {room // 1024} KiB more" if allowed else "the same"
+        figures.append(Figure(what, f"{before:,} → {after:,}", bound, after <= before + allowed))
+    return figures
+
+
+def _speed(seconds: float, events: int) -> str:
+    return f"{seconds:.2f} s, {events / seconds:,.0f} events a second"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,187 @@
+"""Tasks: what one process does and measures. `python -m benchmarks.tasks TASK …` prints what came out as JSON.
+
+Each task has a process of its own, so that none inherits another's memory, caches or open databases.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import limit
+from benchmarks.feeds import make_feed
+from benchmarks.stores import directory, make_store, open_store
+from benchmarks.watch import Seen, watch
+from federation.holdings import Holdings
+from federation.model import HEAD_FILE, Result
+from federation.publisher import PublishSettings, publish
+from federation.puller import Settings, pull
+
+Answer = dict[str, Any]
+_REPEATS: Final = 7
+
+
+def feed(bus: str, entities: str, *publishes: str) -> Answer:
+    """Make a feed."""
+    origin = make_feed(Path(bus), [int(count) for count in publishes], entity_count=int(entities))
+    files = list((Path(bus) / origin).glob("seg-*"))
+    raw = sum(entry["raw_bytes"] for entry in _head(Path(bus) / origin)["slices"])
+    return {"slices": len(files), "raw_bytes": raw, "packed_bytes": sum(file.stat().st_size for file in files)}
+
+
+def store(folder: str, records: str) -> Answer:
+    """Make a store with a history."""
+    make_store(Path(folder), int(records))
+    return {}
+
+
+def limit_program(bus: str) -> Answer:
+    """Take a feed in with as little as can be done."""
+    (origin,) = Path(bus).iterdir()
+    with tempfile.TemporaryDirectory(dir=Path(bus).parent) as folder, _timed() as taken:
+        count = limit.take_in(origin, Path(folder) / "heads.sqlite3")
+    return {"seconds": taken(), "records": count, "peak_kib": _peak_kib()}
+
+
+def first_pull(bus: str, folder: str) -> Answer:
+    """Pull a feed into a store that has nothing yet, and is made for it."""
+    make_store(Path(folder))
+    with _timed() as taken:
+        records = _pull(Path(folder), Path(bus), Result.NEW)
+    return {"seconds": taken(), "records": records, "peak_kib": _peak_kib()}
+
+
+def pull_again(bus: str, folder: str) -> Answer:
+    """Pull when there is nothing new, as a new command would; the first time is not counted."""
+
+    def once() -> None:
+        _pull(Path(folder), Path(bus), Result.UP_TO_DATE)
+
+    seen, seconds = _repeated(once)
+    slices = len(seen.opened_like(".zst"))
+    (head,) = Path(bus).glob(f"*/{HEAD_FILE}")
+    return {"seconds": seconds, "head_bytes": head.stat().st_size, "counts": {**seen.counts, "slices opened": slices}}
+
+
+def pull_more(bus: str, folder: str) -> Answer:
+    """Pull what a publish added since the last pull; what checks signatures is loaded before."""
+    importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
+    with watch() as seen, _timed() as taken:
+        records = _pull(Path(folder), Path(bus), Result.UPDATED)
+    return {"seconds": taken(), "records": records, "counts": seen.counts}
+
+
+def put(folder: str) -> Answer:
+    """Write a new entity, as a new command would."""
+    numbers = iter(range(1_000))
+
+    def once() -> None:
+        opened = open_store(Path(folder))
+        with opened.mutate(agent="benchmark") as mutation:
+            mutation.put("plan", f"put_{next(numbers)}", {"title": "a plan", "status": "open"}, summary="a plan")
+        opened.close()
+
+    seen, seconds = _repeated(once)
+    return {"seconds": seconds, "counts": seen.counts}
+
+
+def get(folder: str) -> Answer:
+    """Read an entity, as a new command would."""
+    opened = open_store(Path(folder))
+    key = opened.list()[-1][:2]
+    opened.close()
+
+    def once() -> None:
+        reader = open_store(Path(folder))
+        reader.get(*key)
+        reader.close()
+
+    seen, seconds = _repeated(once)
+    return {"seconds": seconds, "counts": seen.counts}
+
+
+def publish_more(folder: str) -> Answer:
+    """Publish everything; then write ten records and publish those, which is what is measured."""
+    _publish(Path(folder))
+    opened = open_store(Path(folder))
+    with opened.mutate(agent="benchmark") as mutation:
+        for number in range(10):
+            mutation.put("plan", f"more_{number}", {"title": "a plan", "status": "open"}, summary="a plan")
+    opened.close()
+    with watch() as seen, _timed() as taken:
+        records = _publish(Path(folder))
+    return {"seconds": taken(), "records": records, "counts": seen.counts}
+
+
+# --- how it is measured ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _timed() -> Iterator[Callable[[], float]]:
+    """Seconds of the block, told when it has ended; what lies around from before is tidied first."""
+    gc.collect()
+    start, end = time.perf_counter(), 0.0
+    yield lambda: end - start
+    end = time.perf_counter()
+
+
+def _repeated(once: Callable[[], None]) -> tuple[Seen, float]:
+    """What one run does, and the least time of several; a first run loads modules and fills caches."""
+    once()
+    with watch() as seen:
+        once()
+    seconds = []
+    for _ in range(_REPEATS):
+        with _timed() as taken:
+            once()
+        seconds.append(taken())
+    return seen, min(seconds)
+
+
+def _peak_kib() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "linux" else peak // 1024  # elsewhere it is counted in bytes
+
+
+def _head(feed_folder: Path) -> Answer:
+    head: Answer = json.loads((feed_folder / "head.json").read_bytes())["head"]
+    return head
+
+
+def _pull(folder: Path, bus: Path, expected: Result) -> int:
+    opened = open_store(folder)
+    holdings = Holdings(opened)
+    (remote,) = pull(holdings, [directory(holdings, bus)], Settings())
+    holdings.close()
+    opened.close()
+    if remote.error is not None or [origin.result for origin in remote.origins] != [expected]:
+        raise RuntimeError(f"pull came to {remote}, not {expected}")
+    return remote.origins[0].records
+
+
+def _publish(folder: Path) -> int:
+    opened = open_store(folder)
+    holdings = Holdings(opened)
+    report = publish(holdings, PublishSettings())
+    holdings.close()
+    opened.close()
+    return report.published
+
+
+TASKS: Final[dict[str, Callable[..., Answer]]] = {
+    task.__name__: task
+    for task in (feed, store, limit_program, first_pull, pull_again, pull_more, put, get, publish_more)
+}
+
+
+if __name__ == "__main__":
+    print(json.dumps(TASKS[sys.argv[1]](*sys.argv[2:])))
