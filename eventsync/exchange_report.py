@@ -67,17 +67,15 @@ def publish_document(report: PublishReport, explained: Sequence[Withheld] | None
     withheld: dict[str, int] = {}
     for (item_type, _), count in report.withheld.items():
         withheld[item_type] = withheld.get(item_type, 0) + count
-    document = {
+    return {
         "origin_store_id": report.origin,
         "last_seq": report.last_seq,
         "gen": report.gen,
         "published": report.published,
         "withheld": withheld,
         "slices": report.slices,
+        "explain": None if explained is None else [entry._asdict() for entry in explained],
     }
-    if explained is not None:
-        document["explain"] = [entry._asdict() for entry in explained]
-    return document
 
 
 def push_document(run: PushRun) -> Document:

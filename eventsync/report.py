@@ -65,6 +65,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "published": 0,
             "withheld": {},
             "slices": 0,
+            "explain": None,
         },
         "push": {"remotes": [], "exit_code": None},
         "pull": {"remotes": [], "exit_code": None},
