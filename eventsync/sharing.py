@@ -274,9 +274,11 @@ class Sharing:
         counts = self.holdings.counts(origin)
         accepted, rejected = self.holdings.index.receipts(origin)
         bridged = origin.startswith(BRIDGE_PREFIX)
-        head = None if bridged else self.holdings.mirror.feed(origin).head()
+        readable = not bridged and origin not in self.holdings.damaged
+        head = self.holdings.mirror.feed(origin).head() if readable else None
         saw = None if head is None else head.saw.get(self.store.origin)
         state = "bridge" if bridged else "fork" if self.holdings.mirror.fork_evidence(origin) else "ok"
+        state = "damaged" if origin in self.holdings.damaged else state
         return OriginStatus(
             origin,
             self.holdings.name(origin),
@@ -369,6 +371,8 @@ def _absolute(url: str) -> str:
 def _pull_code(found: OriginPull) -> int:
     if found.refusal is not None and found.refusal.too_new:
         return exits.TOO_NEW
+    if found.refusal is not None and found.refusal.damaged:
+        return exits.DAMAGED
     return _PULL_CODES[found.result]
 
 

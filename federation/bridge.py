@@ -152,7 +152,7 @@ def plan_copy(folder: BridgeFolder, source: BridgeSource) -> Copy | Refusal:
     at_source = {segment.name: segment for segment in source.segments()}
     for name, copied in before.items():
         if name not in at_source or at_source[name].size < copied.bytes:
-            return Refusal(Result.STALE, "holds less than what was copied before", "DESIGN 10", path=name)
+            return Refusal(Result.STALE, "holds less than what was copied before", "F5", path=name)
     state, changed = _State(_text(source.label())[:200]), []
     for name in brainclaw.segment_order(at_source):
         known, segment = before.get(name), at_source[name]
@@ -160,12 +160,12 @@ def plan_copy(folder: BridgeFolder, source: BridgeSource) -> Copy | Refusal:
             state.segments.append(known)
             continue
         if segment.size > MAX_SEGMENT_BYTES:
-            return Refusal(Result.REFUSED, f"segment of {segment.size} bytes", "DESIGN 10", path=name)
+            return Refusal(Result.REFUSED, f"segment of {segment.size} bytes", "F5", path=name)
         raw = source.read(name, MAX_SEGMENT_BYTES)
         raw = raw[: brainclaw.stable_length(raw)]
         wrong = _rewritten(folder, known, raw)
         if wrong is not None:
-            return Refusal(Result.REFUSED, wrong, "DESIGN 10", path=name)
+            return Refusal(Result.REFUSED, wrong, "F5", path=name)
         state.segments.append(_Copied(name, len(raw), blake3(raw).hexdigest(), segment.stamp))
         if known is None or len(raw) > known.bytes:
             changed.append((name, raw))
@@ -218,13 +218,14 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
 
 
 def _effective_seq(record: BridgedRecord, before: int, notes: dict[str, Any]) -> int:
-    if record.seq > before:
-        return record.seq
-    named = notes.setdefault("duplicate_seqs", [])
-    notes["duplicates"] = notes.get("duplicates", 0) + 1
-    if len(named) < _MOST_NAMED:
-        named.append(record.seq)
-    return before + 1
+    """The seq a record is known by here: its own, or the next above the last where it was used before."""
+    if record.seq <= notes.get("top_seq", 0):
+        named = notes.setdefault("duplicate_seqs", [])
+        notes["duplicates"] = notes.get("duplicates", 0) + 1
+        if len(named) < _MOST_NAMED:
+            named.append(record.seq)
+    notes["top_seq"] = max(record.seq, notes.get("top_seq", 0))
+    return max(record.seq, before + 1)
 
 
 def _row(origin: str, record: BridgedRecord, line: BridgedLine, segment: int, seq: int) -> Row | None:

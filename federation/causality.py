@@ -61,6 +61,10 @@ class Facts(Protocol):
         """Whether a mirrored record is a version of that entity its origin authored; None when it is not shown."""
         ...
 
+    def is_copy(self, foreign: ForeignHead) -> bool | None:
+        """Whether a copy is the mirrored record it names, digest and payload included; None when that is not shown."""
+        ...
+
 
 class Judgement(NamedTuple):
     """A verdict and why.
@@ -129,8 +133,8 @@ def impossible(foreign: ForeignHead, facts: Facts) -> str | None:
         return "a copy of a later record"
     if facts.is_self(root.origin, root.seq):
         return "a copy of a version of ours that we do not have"
-    if root.seq <= facts.pin(root.origin) and not _may_be_version(foreign, root.origin, root.seq, facts):
-        return "a copy of a record that is no version of this entity"
+    if root.seq <= facts.pin(root.origin) and facts.is_copy(foreign) is False:
+        return "a copy that differs from the record it names"
     return None
 
 
@@ -202,6 +206,8 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
     claims = dict(local.claims) if local is not None else {}
     false: list[tuple[str, int]] = []
     for origin, seq in foreign.full_context.items():
+        if seq <= context.get(origin, 0):
+            continue
         if is_false(foreign, local, origin, seq, facts):
             false.append((origin, seq))
         elif _above_pin(foreign, origin, seq, facts):
@@ -210,12 +216,21 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
         else:
             _raise(context, origin, seq)
     for origin, seq in foreign.claims.items():
+        if seq <= max(context.get(origin, 0), claims.get(origin, 0)):
+            continue
         if is_false(foreign, local, origin, seq, facts):
             false.append((origin, seq))
         elif not facts.is_self(origin, seq):
             _raise(claims, origin, seq)
     _include(foreign, context, claims, facts)
-    return Joined(context, claims, tuple(false))
+    return Joined(context, _needed(claims, context, foreign.version.origin), tuple(false))
+
+
+def _needed(claims: Mapping[str, int], context: Mapping[str, int], root: str) -> dict[str, int]:
+    """Claims that say more than the context, at most as many as a record may have: fewer yield at worst a conflict."""
+    more = {origin: seq for origin, seq in claims.items() if seq > context.get(origin, 0)}
+    kept = sorted(more, key=lambda origin: (origin != root, origin))[:MAX_CONTEXT_ENTRIES]
+    return {origin: more[origin] for origin in kept}
 
 
 def _include(foreign: ForeignHead, context: dict[str, int], claims: dict[str, int], facts: Facts) -> None:

@@ -110,6 +110,8 @@ class FeedFolder:
         """The raw bytes of a slice; DamagedFeed when they do not hash to its name."""
         if file.name in self._raw:
             return self._raw[file.name]
+        while len(self._raw) >= _KEPT_SLICES:  # before another one is in memory beside them
+            del self._raw[next(iter(self._raw))]
         path = self.folder / (file.name + SLICE_SUFFIX)
         try:
             packed = self._disk.read(path)
@@ -118,8 +120,6 @@ class FeedFolder:
             raise DamagedFeed(f"cannot be unpacked: {error}", path=path, rule="F3") from error
         if len(raw) > MAX_SLICE_BYTES or blake3(raw).hexdigest()[:12] != file.digest:
             raise DamagedFeed("content does not match its name", path=path, rule="F3")
-        while len(self._raw) >= _KEPT_SLICES:
-            del self._raw[next(iter(self._raw))]
         self._raw[file.name] = raw
         return raw
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from federation.bridge import BridgeFolder, materialize_bridge
-from federation.causality import Judgement, judge
+from federation.causality import ForeignHead, Judgement, judge
 from federation.errors import DamagedFeed
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
-from federation.index import Index, Row
+from federation.index import Decision, Index, Row
 from federation.materializer import materialize
-from federation.mirror import BRIDGE_PREFIX, Mirror
-from federation.model import OPEN_CAP, Counts
+from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
+from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts
 from federation.verification import line_end
 from journal import (
     ActionClass,
@@ -52,6 +52,7 @@ class Holdings:
         self.store = store
         self.folder = store.folder / "federation"
         self.mirror = Mirror(store.disk, self.folder)
+        self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
 
     @cached_property
     def index(self) -> Index:
@@ -103,12 +104,32 @@ class Holdings:
     # --- keeping up ---
 
     def refresh(self) -> None:
-        """Materialize what mirrors hold, take in the journal, judge what changed. The caller holds `lock()`."""
+        """Materialize what mirrors hold, take in the journal, judge what changed. The caller holds `lock()`.
+
+        A mirror that cannot be read is left out and stands in `damaged`.
+        """
+        self.damaged.clear()
         for origin in self.mirror.origins():
-            self.materialize(origin)
+            try:
+                self.materialize(origin)
+            except DamagedFeed as error:
+                self.damaged[origin] = error
         self.take_in_own_feed()
         self.take_in_journal()
         self.judge_all()
+        for origin in self.mirror.origins():
+            self._settle_brake(origin)
+
+    def _settle_brake(self, origin: str) -> None:
+        """Decide a pending brake, and release one under which nothing is open any more [K5]."""
+        brake = self.mirror.brake(origin)
+        if brake is None:
+            return
+        changes, deletions = self.index.open_after(origin, brake.after_seq)
+        if brake.pending and (changes > BRAKE_CHANGES or deletions > BRAKE_DELETIONS):
+            self.mirror.set_brake(origin, Brake(brake.after_seq, pending=False))
+        elif brake.pending or changes == 0:
+            self.mirror.release_brake(origin)
 
     def look(self) -> str | None:
         """Refresh before reading, if the lock is free; else why what is read may lack something."""
@@ -119,7 +140,7 @@ class Holdings:
                 self.refresh()
         except StoreLocked:
             return "another process is publishing, pulling or deciding"
-        return self.store.stale
+        return self.store.stale or next((f"left out: {error}" for error in self.damaged.values()), None)
 
     def materialize(self, origin: str) -> int:
         """Bring the index up to one mirror; how many record lines were taken [F7]."""
@@ -156,16 +177,14 @@ class Holdings:
             unnamed = [Ref.parse(r.cause) for r in records if r.item_id is None and r.cause is not None]
             self.index.apply_local(touched, unnamed, decided, gap.position)
 
-    def _decisions(self, record: Record) -> Iterator[tuple[Version, str]]:
+    def _decisions(self, record: Record) -> Iterator[Decision]:
         """The version a record decides about: every accept of any kind, every reject, and what undoes one [K3] [K5]."""
         accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.cause is not None
-        if not accepts and record.action not in ("reject", "reopen"):
+        if record.cause is None or not (accepts or record.action in ("reject", "reopen")):
             return
-        action = "accept" if accepts else record.action
-        if record.root is not None:
-            yield Version.parse(record.root), action
-        elif record.cause is not None:
-            yield self._version_of_cause(record.cause), action
+        version = self._version_of_cause(record.cause) if record.root is None else Version.parse(record.root)
+        entity = ("", "") if record.item_id is None else (record.item_type, record.item_id)
+        yield Decision(*version, *entity, "accept" if accepts else record.action)
 
     def _version_of_cause(self, cause: str) -> Version:
         """The authored version behind a record that was accepted over a conflict: our record names only its cause."""
@@ -190,23 +209,23 @@ class Holdings:
         return judge(
             foreign,
             local,
-            decided=anything_decided and self.index.is_decided(foreign.version),
+            decided=anything_decided and self._is_decided(foreign),
             same_payload=lambda: local is not None and self._same_payload(row, local),
             facts=self,
+        )
+
+    def _is_decided(self, foreign: ForeignHead) -> bool:
+        """Whether we decided about the version, or about this very record of it."""
+        own = Version(foreign.origin, foreign.seq, foreign.digest[:12])
+        return any(
+            self.index.is_decided(version, foreign.item_type, foreign.item_id) for version in {foreign.version, own}
         )
 
     def _same_payload(self, row: Row, local: LocalHead) -> bool:
         """Whether both payloads are the same JSON value; one that cannot be read is never the same."""
         ours = self.store.payload_bytes(local)
         theirs = self.payload_bytes(row)
-        if ours is None or theirs is None:
-            return False
-        if ours == theirs:
-            return True
-        try:
-            return same_json(check_payload(ours), check_payload(theirs))
-        except InvalidInput:
-            return False
+        return same_payload(ours, theirs)
 
     # --- reading ---
 
@@ -250,7 +269,9 @@ class Holdings:
                 yield _told(line.data)
 
     def name(self, origin: str) -> str:
-        """The label an origin gives itself; foreign text."""
+        """The label an origin gives itself, "" where its mirror cannot be read; foreign text."""
+        if origin in self.damaged:
+            return ""
         if origin.startswith(BRIDGE_PREFIX):
             return self.bridge(origin).name
         head = self.mirror.feed(origin).head()
@@ -265,10 +286,12 @@ class Holdings:
         return Counts(shown, settled, opened - shown)
 
     def saw(self) -> dict[str, tuple[int, str, str]]:
-        """How far we have read others, as our head tells them [F2]."""
+        """How far we have read others, as our head tells them [F2]; of a damaged mirror nothing can be said."""
         found = {}
         for origin in self.mirror.origins():
-            pin = None if origin.startswith(BRIDGE_PREFIX) else self.mirror.feed(origin).pin()
+            if origin.startswith(BRIDGE_PREFIX) or origin in self.damaged:
+                continue
+            pin = self.mirror.feed(origin).pin()
             if pin is not None:
                 found[origin] = (pin.seq, pin.c, pin.t)
         return found
@@ -291,17 +314,38 @@ class Holdings:
         """The seq up to which we verified an origin."""
         if origin.startswith(BRIDGE_PREFIX):
             return self.index.position(origin)[0]
+        if origin in self.damaged:
+            return 0
         pin = self.mirror.feed(origin).pin()
         return 0 if pin is None else pin.seq
 
     def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
         """The newest version of an entity that an origin authored, as far as we hold it."""
         row = self.index.row(origin, item_type, item_id)
-        if row is None or row.unreadable is not None:
+        newest = 0 if row is None else row.foreign_head().full_context.get(origin, 0)
+        if row is None or newest > row.seq:
             return 0
-        head = row.foreign_head()
-        newest = head.full_context.get(origin, 0)
-        return newest if newest <= row.seq else 0
+        if row.root is None and newest == row.seq:
+            return newest
+        return 0 if self.is_version(origin, newest, item_type, item_id) is False else newest
+
+    def is_copy(self, foreign: ForeignHead) -> bool | None:
+        """Whether a copy is the mirrored record it names, digest and payload included; None where that is not shown."""
+        root = foreign.version
+        line = self._mirrored_line(root.origin, root.seq)
+        row = self.index.row(foreign.origin, foreign.item_type, foreign.item_id)
+        if line is None or row is None:
+            return None
+        try:
+            record = decode_record(line)
+        except (DamagedStore, FormatTooNew):
+            return None
+        if record.c[:12] != root.digest or not self._is_version_of(record, foreign.item_type, foreign.item_id):
+            return False
+        if record.redacted or row.unreadable is not None:
+            return None
+        payload = self.payload_bytes(row)
+        return payload == record.payload_bytes or same_payload(payload, record.payload_bytes)
 
     def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
         """Whether a mirrored record is an authored version of that entity; None where the feed does not show it."""
@@ -312,11 +356,14 @@ class Holdings:
             record = decode_record(line)
         except (DamagedStore, FormatTooNew):
             return None
+        return self._is_version_of(record, item_type, item_id)
+
+    def _is_version_of(self, record: Record, item_type: str, item_id: str) -> bool:
         is_entity = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
         return is_entity and record.root is None and (record.item_type, record.item_id) == (item_type, item_id)
 
     def _mirrored_line(self, origin: str, seq: int) -> bytes | None:
-        if origin.startswith(BRIDGE_PREFIX) or origin not in self.mirror.origins():
+        if origin.startswith(BRIDGE_PREFIX) or origin in self.damaged or origin not in self.mirror.origins():
             return None
         return self.mirror.feed(origin).find(seq)
 
@@ -336,6 +383,16 @@ def _told(line: bytes) -> Record:
     except (DamagedStore, FormatTooNew):
         seq = line_end(line)
         return Record(v=0, seq=seq, ts="", writer="", agent="", action="unreadable", item_type="unreadable")
+
+
+def same_payload(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two payloads are the same JSON value; one that is absent or cannot be read is never the same."""
+    if one is None or other is None:
+        return False
+    try:
+        return one == other or same_json(check_payload(one), check_payload(other))
+    except InvalidInput:
+        return False
 
 
 def same_json(one: object, other: object) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from federation.causality import join
 from federation.errors import DecisionNeeded, NoSuchCandidate
@@ -17,16 +17,18 @@ from federation.holdings import Holdings
 from federation.index import Row
 from federation.model import OPEN_CAP, OPEN_VERDICTS, Candidate, DecisionReport, Left, Verdict, candidate_id
 from journal import (
-    JOURNAL_TYPE,
     Draft,
     InvalidInput,
     LocalHead,
     Ref,
-    Written,
+    Version,
+    check_draft,
     check_item_id,
     check_item_type,
     check_payload,
 )
+
+_UNNAMED_TYPE: Final = "unnamed"  # of a decision about an entity whose type or id our journal cannot hold
 
 
 class Filter(NamedTuple):
@@ -65,6 +67,8 @@ class Inbox:
             settled_too=wanted.settled_too,
         )
         for row in list(rows):
+            if row.origin in self._holdings.damaged:
+                continue
             braked = self._is_braked(row)
             if row.verdict in OPEN_VERDICTS and not braked:
                 opened[row.origin] += 1
@@ -77,6 +81,8 @@ class Inbox:
 
     def held(self, wanted: Filter) -> int:
         """How many open candidates are beyond the cap or left to a person by the brake."""
+        if wanted.item_type is not None or wanted.verdict is not None:
+            return sum(candidate.held for candidate in self.candidates(wanted))
         origins = [wanted.origin] if wanted.origin else self._holdings.mirror.origins()
         return sum(self._holdings.counts(origin).held for origin in origins)
 
@@ -134,45 +140,65 @@ class Inbox:
         with self._deciding():
             rows = _distinct(self.find(text) for text in wanted)
             for row in rows:
-                reason = self._refusal(row, theirs)
+                reason = self._refusal(row, theirs) or _twice(row, rows)
                 if reason is not None:
                     name = f"{_id(row)} ({row.item_type}/{row.item_id})"
                     raise DecisionNeeded(f"{name}: {reason}", seq=row.seq, rule="K3")
+            open_rows = [row for row in rows if row.verdict != Verdict.KNOWN]
             settled = [Left(_id(row), Verdict.KNOWN, "settled before") for row in rows if row.verdict == Verdict.KNOWN]
-            return self._write([row for row in rows if row.verdict != Verdict.KNOWN], settled, agent)
+            return self._commit([self._draft(row) for row in open_rows], agent)._replace(left=tuple(settled))
 
     def accept_all(self, wanted: Filter, *, theirs: bool, agent: str) -> DecisionReport:
         """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason.
 
-        Of several origins that offer the same entity the first is accepted; the others are judged against it next time.
+        Of several origins that offer the same entity the first is accepted; the others are judged against it, and are
+        left when that does not settle them.
         """
         with self._deciding():
-            taken: dict[tuple[str, str], Row] = {}
+            drafts: dict[tuple[str, str], Draft] = {}
             left: list[Left] = []
+            doubles: list[Row] = []
             for candidate in self.candidates(wanted):
                 if candidate.held or candidate.verdict not in OPEN_VERDICTS:
                     continue
                 row = self._row_of(candidate)
-                reason = self._refusal(row, theirs) or self._limit_broken(row)
+                reason = self._refusal(row, theirs)
+                key = (row.item_type, row.item_id.lower())
+                if reason is None and key in drafts:
+                    doubles.append(row)
+                elif reason is None:
+                    draft = self._draft(row)
+                    reason = self._limit_broken(draft)
+                    if reason is None:
+                        drafts[key] = draft
                 if reason is not None:
                     left.append(Left(candidate.id, candidate.verdict, reason))
-                else:
-                    taken.setdefault((row.item_type, row.item_id.lower()), row)
-            return self._write(list(taken.values()), left, agent)
+            report = self._commit(list(drafts.values()), agent)
+            left += [found for row in doubles if (found := self._still_open(row)) is not None]
+            return report._replace(left=tuple(left))
+
+    def _still_open(self, row: Row) -> Left | None:
+        """Whether a candidate is open beside another of the same entity that was just accepted."""
+        now = self._holdings.index.row(row.origin, row.item_type, row.item_id)
+        if now is None or now.verdict not in OPEN_VERDICTS:
+            return None
+        return Left(_id(row), now.verdict, "another origin's version of this entity was accepted: look again")
 
     def reject(self, wanted: Sequence[str], *, reason: str | None, agent: str) -> DecisionReport:
         """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5]."""
         with self._deciding():
             rows = [row for row in _distinct(self.find(text) for text in wanted) if row.verdict != Verdict.KNOWN]
-            return self._commit([self._reject(row, reason) for row in rows], (), agent)
+            return self._commit([self._reject(row, reason) for row in rows], agent)
 
     def _reject(self, row: Row, reason: str | None) -> Draft:
         """The decision; about an entity whose type or id our journal cannot hold it names the record alone [J10]."""
         try:
             entity: tuple[str, str | None] = (check_item_type(row.item_type), check_item_id(row.item_id))
         except InvalidInput:
-            entity = (JOURNAL_TYPE, None)
-        cause, root = str(Ref(row.origin, row.seq)), str(row.foreign_head().version)
+            entity = (_UNNAMED_TYPE, None)
+        own = Version(row.origin, row.seq, row.digest[:12])
+        version = own if row.verdict == Verdict.UNREADABLE else row.foreign_head().version  # its root may be a lie
+        cause, root = str(Ref(row.origin, row.seq)), str(version)
         return Draft("reject", *entity, summary=reason, cause=cause, root=root)
 
     @contextlib.contextmanager
@@ -197,33 +223,25 @@ class Inbox:
             return f"unreadable: {row.label}"
         return None
 
-    def _limit_broken(self, row: Row) -> str | None:
-        """Which of our limits a candidate breaks [J10], or None."""
+    def _limit_broken(self, draft: Draft) -> str | None:
+        """Which of our limits a record would break [J10], or None."""
         try:
-            check_item_type(row.item_type)
-            check_item_id(row.item_id)
-            other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
-            data = self._holdings.payload_bytes(row)
-            if data is not None:
-                check_payload(data)
+            check_draft(draft)
         except InvalidInput as error:
             return error.message
+        other = self._holdings.store.same_id_in_other_case(draft.item_type, draft.item_id or "")
         return None if other is None else f"item id differs from {other!r} only in case"
 
-    def _write(self, rows: Sequence[Row], left: Iterable[Left], agent: str) -> DecisionReport:
-        return self._commit([self._draft(row) for row in rows], left, agent)
-
-    def _commit(self, drafts: Sequence[Draft], left: Iterable[Left], agent: str) -> DecisionReport:
-        written: tuple[Written, ...] = ()
-        problem = None
-        if drafts:
-            store = self._holdings.store
-            with store.mutate(agent=agent) as mutation:
-                for draft in drafts:
-                    mutation.add(draft)
-            written, problem = tuple(store.last_commit.written), store.last_commit.cache_problem
-            self._holdings.refresh()
-        return DecisionReport(written, tuple(left), problem)
+    def _commit(self, drafts: Sequence[Draft], agent: str) -> DecisionReport:
+        if not drafts:
+            return DecisionReport((), ())
+        store = self._holdings.store
+        with store.mutate(agent=agent) as mutation:
+            for draft in drafts:
+                mutation.add(draft)
+        committed = store.last_commit
+        self._holdings.refresh()
+        return DecisionReport(tuple(committed.written), (), committed.cache_problem)
 
     def _draft(self, row: Row) -> Draft:
         """One record for an accept: an unmodified copy, or over a conflict an authored version of ours [K1] [K2]."""
@@ -231,6 +249,8 @@ class Inbox:
         local = self._holdings.store.head(row.item_type, row.item_id)
         joined = join(foreign, local, self._holdings)
         authored = row.verdict == Verdict.CONFLICT
+        if authored:
+            joined.context.setdefault(self._holdings.store.origin, 1)  # its own seq comes here: it counts for the limit
         return Draft(
             "delete" if row.tombstone else "accept",
             row.item_type,
@@ -246,6 +266,13 @@ class Inbox:
 
 def _id(row: Row) -> str:
     return candidate_id(row.origin, row.item_type, row.item_id)
+
+
+def _twice(row: Row, rows: Sequence[Row]) -> str | None:
+    """Why one of several candidates of the same entity cannot be accepted with the others."""
+    key = (row.item_type, row.item_id.lower())
+    same = [other for other in rows if (other.item_type, other.item_id.lower()) == key]
+    return None if len(same) == 1 else "several candidates of one entity: accept one, then look at the others again"
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:

@@ -18,7 +18,7 @@ from federation.verification import State
 from journal import RECORD_VERSION, CacheUnreadable, Database, Disk, Position, Ref, Schema, Version, drop
 
 # Raised with every change of the tables; a program that reads newer records has another one.
-_LAYOUT: Final = RECORD_VERSION * 100 + 2
+_LAYOUT: Final = RECORD_VERSION * 100 + 3
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -33,12 +33,12 @@ CREATE INDEX heads_entity ON heads (item_type, item_id);
 CREATE INDEX heads_asked ON heads (origin) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
 CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
-CREATE INDEX heads_root ON heads (root) WHERE root IS NOT NULL;
 CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
     PRIMARY KEY (origin, seq)) STRICT, WITHOUT ROWID;
-CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, action TEXT NOT NULL,
-    PRIMARY KEY (origin, seq, digest)) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, item_type TEXT NOT NULL,
+    item_id TEXT NOT NULL, action TEXT NOT NULL,
+    PRIMARY KEY (origin, seq, digest, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE TABLE receipts (origin TEXT NOT NULL, version_seq INTEGER NOT NULL, action TEXT NOT NULL,
     PRIMARY KEY (origin, version_seq, action)) STRICT, WITHOUT ROWID;
 CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INTEGER NOT NULL) STRICT;
@@ -47,6 +47,9 @@ _SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM local")
 _COLUMNS: Final = (
     "origin, item_type, item_id, seq, entity_rev, action, digest, root, context, claims, tombstone, unreadable, "
     "summary, slice, offset, length, verdict, label"
+)
+_FORGET_DECISION: Final = (
+    "DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ? AND item_type = ? AND item_id = ?"
 )
 _OPEN: Final = "verdict IN (" + ", ".join(f"'{verdict.value}'" for verdict in sorted(OPEN_VERDICTS)) + ")"
 
@@ -87,6 +90,17 @@ class Row(NamedTuple):
             {} if self.claims is None else json.loads(self.claims),
             self.unreadable,
         )
+
+
+class Decision(NamedTuple):
+    """What we decided about a version of an entity; the entity is "" where our journal cannot hold its id [J10]."""
+
+    origin: str
+    seq: int
+    digest: str
+    item_type: str
+    item_id: str
+    action: str  # accept, reject, or reopen, which undoes either
 
 
 class Receipt(NamedTuple):
@@ -197,7 +211,7 @@ class Index:
         self,
         touched: Iterable[tuple[str, str]],
         unnamed: Iterable[Ref],
-        decided: Iterable[tuple[Version, str]],
+        decided: Iterable[Decision],
         position: Position,
     ) -> None:
         """Take in journal records: what they touch is asked again, decisions are kept; with the position.
@@ -207,12 +221,11 @@ class Index:
         with self._db.change() as db:
             db.executemany("UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched))
             db.executemany("UPDATE heads SET verdict = NULL WHERE origin = ? AND seq = ?", unnamed)
-            for version, action in decided:  # in log order: the last word on a version counts
-                if action == "reopen":
-                    db.execute("DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ?", version)
+            for decision in decided:  # in log order: the last word on a version counts
+                if decision.action == "reopen":
+                    db.execute(_FORGET_DECISION, decision[:-1])
                 else:
-                    db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", (*version, action))
-                db.execute("UPDATE heads SET verdict = NULL WHERE root = ?", (str(version),))
+                    db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?)", decision)
             db.execute("INSERT OR REPLACE INTO local VALUES (1, ?, ?, ?, ?, ?)", position)
             db.execute("DELETE FROM counts")
 
@@ -286,9 +299,13 @@ class Index:
         """Whether anything was decided at all."""
         return self._db.one("SELECT 1 FROM decisions LIMIT 1") is not None
 
-    def is_decided(self, version: Version) -> bool:
-        """Whether an accept or reject of ours covers this version, digest included [K3] [K5]."""
-        found = self._db.one("SELECT 1 FROM decisions WHERE origin = ? AND seq = ? AND digest = ?", tuple(version))
+    def is_decided(self, version: Version, item_type: str, item_id: str) -> bool:
+        """Whether an accept or reject of ours covers this version of this entity, digest included [K3] [K5]."""
+        found = self._db.one(
+            "SELECT 1 FROM decisions WHERE origin = ? AND seq = ? AND digest = ? "
+            "AND (item_type, item_id) IN (VALUES (?, ?), ('', ''))",
+            (*version, item_type, item_id),
+        )
         return found is not None
 
     def counts(self, origin: str) -> tuple[int, int]:

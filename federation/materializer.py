@@ -16,18 +16,19 @@ import msgspec
 from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row
 from federation.verification import line_end
-from journal import ACTIONS, EXECUTION_TYPES, MAX_SEQ, RECORD_VERSION, ActionClass, Version
+from journal import ACTIONS, EXECUTION_TYPES, JOURNAL_TYPE, MAX_SEQ, RECORD_VERSION, ActionClass, Version
 
 FLUSH_ENTITIES: Final = 20_000
 _MAX_NAME: Final = 512  # characters of a foreign item type or id that the index keeps
 _MAX_SUMMARY: Final = 1_000
+_REDACTED: Final = "redacted"
 
 
 _Optional = msgspec.Raw | msgspec.UnsetType
 
 
 class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
-    """What of a feed line matters here; its payload stays raw and in the mirror."""
+    """A feed line; its payload stays raw and in the mirror. What the journal would not read as a record is none."""
 
     v: int
     seq: int
@@ -43,12 +44,21 @@ class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
     payload: _Optional = msgspec.UNSET
     payload_ref: _Optional = msgspec.UNSET
     redacted: bool = False
+    ts: str = ""
+    writer: str = ""
+    agent: str = ""
+    agent_id: str | None = None
+    session_id: str | None = None
+    batch: tuple[int, int] | None = None
+    private: bool = False
+    salt: str = ""
     c: str = ""
 
 
 _decode: Final = msgspec.json.Decoder(_FeedRecord).decode
 _decode_vector: Final = msgspec.json.Decoder(dict[str, int]).decode
 _SKIP_START: Final = b'{"v":2,"skip":'
+_NEVER_CANDIDATES: Final = EXECUTION_TYPES | {JOURNAL_TYPE}
 Key = tuple[str, str]
 
 
@@ -114,11 +124,14 @@ class _Batch:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._add_odd(line, slice_first, offset)
             return
+        if not _says_it_once(record, line):
+            self._add_odd(line, slice_first, offset)
+            return
         item_type, item_id = record.item_type, record.item_id
         kind = ACTIONS.get(record.action)
         if record.root is not None or record.cause is not None:
             self._add_receipt(record, kind)
-        if item_id is None or item_type in EXECUTION_TYPES:
+        if item_id is None or item_type in _NEVER_CANDIDATES:
             return
         if kind is ActionClass.STATE or kind is ActionClass.TOMBSTONE or kind is None or record.v != RECORD_VERSION:
             key = (item_type[:_MAX_NAME], item_id[:_MAX_NAME])
@@ -158,20 +171,28 @@ class _Batch:
         self._receipts.clear()
 
 
+def _says_it_once(record: _FeedRecord, line: bytes) -> bool:
+    """Whether v, seq and redacted are those the line begins with and was verified by, and not said anew further on."""
+    start = b'{"v":%d,"seq":%d,' % (record.v, record.seq)
+    return line.startswith(start) and line.startswith(b'"redacted":true,', len(start)) == record.redacted
+
+
 def _row(origin: str, key: Key, record: _FeedRecord, slice_first: int, offset: int, length: int) -> Row:
     context, claims = _vector(record.context), _vector(record.claims)
     kind = ACTIONS.get(record.action)
     unreadable = _why_unreadable(record, kind, context, claims)
+    # What a redaction leaves still says what the version was: it is known to who has it [K2] [K3].
+    readable = unreadable in (None, _REDACTED) and "" not in (context, claims) and _is_root(record.root)
     return Row(
         origin,
         *key,
         record.seq,
-        record.entity_rev,
+        record.entity_rev if _is_rev(record.entity_rev) else None,
         record.action[:64],
         record.c,
-        record.root if unreadable is None else None,
-        None if unreadable is not None else context,
-        None if unreadable is not None else claims,
+        record.root if readable else None,
+        context if readable else None,
+        claims if readable else None,
         int(kind is ActionClass.TOMBSTONE),
         unreadable,
         record.summary[:_MAX_SUMMARY] if record.summary else None,
@@ -188,18 +209,24 @@ def _why_unreadable(
     if record.v != RECORD_VERSION:
         return f"record format v{record.v}"
     if record.redacted:
-        return "redacted"
+        return _REDACTED
     if kind is None:
         return "unknown action"
+    if not _is_rev(record.entity_rev):
+        return "entity_rev is no revision"
     if len(record.item_type) > _MAX_NAME or len(record.item_id or "") > _MAX_NAME:
         return "item type or id too long"
     if context == "" or claims == "":
         return "context is not a map of origins to seqs"
-    if record.root is not None and not _is_version(record.root):
+    if not _is_root(record.root):
         return "root is not a version"
     if kind is ActionClass.STATE and (record.payload is msgspec.UNSET or not bytes(record.payload).startswith(b"{")):
         return "no payload" if record.payload_ref is msgspec.UNSET else "payload stands elsewhere"
     return None
+
+
+def _is_rev(rev: int | None) -> bool:
+    return rev is None or 1 <= rev <= MAX_SEQ
 
 
 def _vector(raw: _Optional) -> str | None:
@@ -214,6 +241,10 @@ def _vector(raw: _Optional) -> str | None:
         1 <= seq <= MAX_SEQ and _is_version(f"{origin}@1") for origin, seq in vector.items()
     )
     return json.dumps(vector, separators=(",", ":")) if good else ""
+
+
+def _is_root(text: str | None) -> bool:
+    return text is None or _is_version(text)
 
 
 def _is_version(text: str) -> bool:
@@ -233,4 +264,4 @@ def _entity_named(line: bytes) -> Key | None:
         "".join(key).encode("utf-8")
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return None if key[0] in EXECUTION_TYPES else key
+    return None if key[0] in _NEVER_CANDIDATES else key

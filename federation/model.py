@@ -18,7 +18,6 @@ from journal import Version, Written
 MAX_HEAD_BYTES: Final = 8 * 1024 * 1024
 MAX_SLICE_BYTES: Final = 16 * 1024 * 1024  # raw [F2]
 MAX_SLICE_FILE_BYTES: Final = MAX_SLICE_BYTES + 1024 * 1024  # zstd of incompressible data grows a little
-MAX_SLICES: Final = 100_000
 HEAD_FILE: Final = "head.json"
 SLICE_SUFFIX: Final = ".zst"
 SLICE_NAME: Final = re.compile(r"seg-([0-9]{8,16})-([0-9]{8,16})-([0-9a-f]{12})\.jsonl", re.ASCII)
@@ -95,6 +94,7 @@ class Refusal(NamedTuple):
     line: int | None = None
     seq: int | None = None
     too_new: bool = False
+    damaged: bool = False  # our own mirror is, not what they sent
 
     def __str__(self) -> str:
         where = "" if self.path is None else self.path if self.line is None else f"{self.path}:{self.line}"
@@ -138,7 +138,7 @@ class Candidate(NamedTuple):
 
 
 def candidate_id(origin: str, item_type: str, item_id: str) -> str:
-    """`cnd_` + 12 hex of BLAKE3 of canonical [origin, item_type, item_id] (DESIGN 8)."""
+    """`cnd_` + 12 hex of BLAKE3 of canonical [origin, item_type, item_id]."""
     import json
 
     text = json.dumps([origin, item_type, item_id], ensure_ascii=False, separators=(",", ":"))

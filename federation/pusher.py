@@ -27,7 +27,7 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
     try:
         place = remote.connect()
         if isinstance(place, BridgeSource):
-            raise RemoteReadOnly("another program's store is only read", rule="DESIGN 10")
+            raise RemoteReadOnly("another program's store is only read")
         if not remote.pushed_before:
             place.create()  # never again later: a drive that is not mounted must not be made up
         there = _head_there(holdings, place)

@@ -57,6 +57,7 @@ from journal.model import (
     check_item_id,
     check_item_type,
 )
+from journal.mutation import check_draft
 from journal.store import Committed, Entity, Store, find_store
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "Version",
     "Written",
     "chain_start",
+    "check_draft",
     "check_item_id",
     "check_item_type",
     "check_payload",

@@ -25,7 +25,7 @@ _LOCK_POLL_SECONDS: Final = 0.005  # about as long as one mutation holds the loc
 
 
 class Disk:
-    """The real disk. Paths are absolute or relative to the working directory; modes are 0700 and 0600 [DESIGN 2]."""
+    """The real disk. Paths are absolute or relative to the working directory; modes are 0700 and 0600."""
 
     def __init__(self) -> None:
         self._poisoned: Path | None = None

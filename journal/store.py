@@ -334,7 +334,7 @@ class Store:
                     return record, gap.origin
         raise NoSuchEntity(f"no rev {entity_rev} of {item_type}/{item_id}")
 
-    def list(self, type: str | None = None, *, deleted: bool = False) -> list[LocalHead]:  # noqa: A002 (DESIGN §13)
+    def list(self, type: str | None = None, *, deleted: bool = False) -> list[LocalHead]:  # noqa: A002 the public face says so
         """Heads of live entities by type and id; with `deleted` the tombstones too."""
         self.refresh()
         found = self._caches.ask(lambda index: [*index.all_heads(type)])

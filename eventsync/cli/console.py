@@ -82,7 +82,7 @@ class Console:
         self.complete()
 
     def complete(self) -> None:
-        """Make standard output a whole document, whatever happened: at every exit code [DESIGN 9]."""
+        """Make standard output a whole document, whatever happened: at every exit code."""
         rest, self._to_close = self._to_close, None
         if rest is not None:
             self.write(rest)

@@ -62,7 +62,7 @@ class _Feed(NamedTuple):
 
 
 def is_brainclaw(path: Path) -> Path | None:
-    """The `.brainclaw` folder that a path is or contains, unless it contains a `.eventsync` too (DESIGN 10)."""
+    """The `.brainclaw` folder that a path is or contains, unless it contains a `.eventsync` too."""
     with _unavailable("cannot be examined", path):
         if _is_folder(path / STORE_FOLDER):
             return None

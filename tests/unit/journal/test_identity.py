@@ -152,7 +152,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
-    """DESIGN 2: folders 0700, files 0600; those that SQLite keeps beside the index too."""
+    """Folders 0700, files 0600; those that SQLite keeps beside the index too."""
     store = Store.init(tmp_path / "project", disk=Disk(), data_folder=tmp_path / "data")
     store.roll_bytes = 500
     put(store, "p1", "p2")

@@ -1,0 +1,194 @@
+"""Fetching: one feed, from a place into staging, verified from our pin.
+
+    fetch head → verify → fetch missing slices → hash against the signed list → recompute c and t
+
+What comes out is either a feed that may enter the mirror, or a Refusal. Nothing leaves staging here [F5].
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from federation.feed import build_slice
+from federation.folder import pack
+from federation.holdings import Holdings
+from federation.model import (
+    HEAD_FILE,
+    MAX_HEAD_BYTES,
+    MAX_SLICE_FILE_BYTES,
+    Head,
+    Pin,
+    Refusal,
+    Result,
+    Slice,
+)
+from federation.transports import Transport, Wanted
+from federation.verification import (
+    Broken,
+    State,
+    compare,
+    read_head,
+    same_lines,
+    split_slice,
+    start_state,
+    unpack_slice,
+    walk,
+)
+
+SKIP_START: Final = b'{"v":2,"skip":'
+
+
+class Checked(NamedTuple):
+    """A feed that may enter the mirror: its head, and slice files in staging in the order they continue ours."""
+
+    head: Head
+    pin: Pin | None
+    slices: tuple[Path, ...]
+    marks: tuple[State, ...]
+    records: int
+
+
+def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging: Path) -> Checked | Refusal:
+    """Fetch an origin's feed into staging and verify it from our pin; nothing leaves staging [F5].
+
+    Raises SourceUnavailable when the place fails, DamagedFeed when our mirror cannot be read.
+    """
+    feed = holdings.mirror.feed(origin)
+    feed.forget_cached()
+    if holdings.mirror.fork_evidence(origin):
+        return Refusal(Result.FORK, "frozen since its feed contradicted itself", "F5", path=f"{origin}/fork")
+    if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], staging):
+        return Refusal(Result.INCOMPLETE, "no head.json, or not a regular file of a size we take", "F5", path=origin)
+    raw = holdings.store.disk.read(staging / HEAD_FILE)
+    pin = feed.pin()
+    held = feed.head()
+    if held is not None and raw == held.raw:
+        return Checked(held, pin, (), (), 0)
+    head = read_head(raw, origin, lambda other, seq: _start_known(holdings, other, seq))
+    if isinstance(head, Refusal):
+        return head
+    row = compare(head, pin, _MarkedFeed(holdings, origin) if pin is not None else None)
+    if isinstance(row, Refusal):
+        return row
+    if row is Result.UP_TO_DATE:
+        newest = head if held is None or head.gen > held.gen else held
+        return Checked(newest, pin, (), (), 0)
+    return _check_slices(holdings, place, head, pin, staging)
+
+
+class _MarkedFeed:
+    """Our mirror of an origin, with remembered places for comparing older heads."""
+
+    def __init__(self, holdings: Holdings, origin: str) -> None:
+        self._holdings, self._origin = holdings, origin
+
+    @property
+    def start_seq(self) -> int:
+        """The seq before the first line of the mirror."""
+        head = self._holdings.mirror.feed(self._origin).head()
+        return 0 if head is None else head.start_seq
+
+    def at(self, seq: int) -> tuple[str, str] | None:
+        """(c, t) after the line that ends at a seq."""
+        mark = self._holdings.index.mark_before(self._origin, seq)
+        return self._holdings.mirror.feed(self._origin).at(seq, mark)
+
+
+def _start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
+    if origin not in holdings.mirror.origins():
+        return None
+    at = holdings.mirror.feed(origin).at(seq)
+    return None if at is None else at[0]
+
+
+def _check_slices(
+    holdings: Holdings, place: Transport, head: Head, pin: Pin | None, staging: Path
+) -> Checked | Refusal:
+    state = start_state(head) if pin is None else State(pin.seq, bytes.fromhex(pin.c), bytes.fromhex(pin.t))
+    wanted = [entry for entry in head.slices if entry.last_seq > state.seq]
+    asked = [Wanted(entry.file_name, min(MAX_SLICE_FILE_BYTES, entry.raw_bytes + 64 * 1024)) for entry in wanted]
+    had = frozenset(place.fetch(head.origin, asked, staging))
+    files: list[Path] = []
+    marks: list[State] = []
+    records = 0
+    for entry in wanted:
+        if entry.file_name not in had:
+            return _incomplete(head, entry)
+        found = _check_slice(holdings, head, entry, state, staging)
+        if isinstance(found, Refusal):
+            return found if found.result is Result.INCOMPLETE or pin is None else found._replace(result=Result.FORK)
+        state = found.state
+        files.append(found.file)
+        marks.append(state)
+        records += found.records
+    if (state.c.hex(), state.t.hex()) != (head.c, head.t):
+        bad = Result.REFUSED if pin is None else Result.FORK
+        return Refusal(bad, "lines do not recompute to the head's c and t", "F5", path=f"{head.origin}/{HEAD_FILE}")
+    return Checked(head, pin, tuple(files), tuple(marks), records)
+
+
+class _Good(NamedTuple):
+    """A slice that continues what is held: the file to keep, the state after it, and its record lines."""
+
+    file: Path
+    state: State
+    records: int
+
+
+def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path) -> _Good | Refusal:
+    """Verify one fetched slice. Its bytes are let go of before the next one is looked at: memory stays bounded."""
+    raw = unpack_slice(holdings.store.disk.read(staging / entry.file_name), entry)
+    if raw is None:
+        return _incomplete(head, entry)
+    new = _new_lines(holdings, head, entry, raw, state)
+    after = new if isinstance(new, Broken) else walk(new.lines, state, frozenset(head.redacted), new.first_line)
+    if not isinstance(after, Broken) and after.seq != entry.last_seq:
+        after = Broken(f"slice ends at seq {after.seq}, its name says {entry.last_seq}", None, entry.last_seq)
+    if isinstance(new, Broken) or isinstance(after, Broken):
+        broken = new if isinstance(new, Broken) else after
+        assert isinstance(broken, Broken)
+        where = f"{head.origin}/{entry.file_name}"
+        return Refusal(Result.REFUSED, broken.message, "F5", path=where, line=broken.line, seq=broken.seq)
+    records = sum(not line.startswith(SKIP_START) for line in new.lines)
+    return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records)
+
+
+def _incomplete(head: Head, entry: Slice) -> Refusal:
+    where = f"{head.origin}/{entry.file_name}"
+    return Refusal(Result.INCOMPLETE, "slice is missing or does not match the head", "F5", path=where)
+
+
+class _New(NamedTuple):
+    """The lines of a slice behind our pin, and the number of the first of them in its file."""
+
+    lines: list[bytes]
+    first_line: int
+
+
+def _new_lines(holdings: Holdings, head: Head, entry: Slice, raw: bytes, state: State) -> _New | Broken:
+    """What a slice holds behind our pin; of one that reaches below it (merged since) the rest must be what we hold."""
+    straddles = entry.first_seq <= state.seq
+    prev_c = _c_before(holdings, head, entry.first_seq) if straddles else state.c
+    lines = split_slice(raw, entry, head.origin, prev_c, head.previous)
+    if isinstance(lines, Broken) or not straddles:
+        return lines if isinstance(lines, Broken) else _New(lines, 2)
+    held = [line.data for line in holdings.mirror.feed(head.origin).lines(entry.first_seq - 1)]
+    wrong = same_lines(held, lines[: len(held)], frozenset(head.redacted))
+    return _New(lines[len(held) :], 2 + len(held)) if wrong is None else wrong
+
+
+def _c_before(holdings: Holdings, head: Head, first_seq: int) -> bytes:
+    at = _MarkedFeed(holdings, head.origin).at(first_seq - 1)
+    return b"" if at is None else bytes.fromhex(at[0])
+
+
+def _file_to_keep(holdings: Holdings, head: Head, entry: Slice, new: _New, state: State, staging: Path) -> Path:
+    """The slice as fetched; of one that reaches below our pin only what is new, cut as a slice of its own [F3]."""
+    if entry.first_seq == state.seq + 1:
+        return staging / entry.file_name
+    lines = b"".join(line + b"\n" for line in new.lines)
+    built = build_slice(head.origin, state.seq + 1, entry.last_seq, state.c, head.previous, lines)
+    path = staging / built.slice.file_name
+    holdings.store.disk.replace(path, pack(built.raw))
+    return path

@@ -1,0 +1,195 @@
+"""Child processes: where a transport does what may last too long or want too much.
+
+A child has a process group of its own, a wall-clock deadline and limits; whatever happens here (a result, an error, Ctrl-C)
+its whole group is killed and reaped before `run` returns [R1]. What it has to know goes in by a pipe, so no secret stands
+on a command line [R2]. Linux ends a worker also when this process is killed: the worker's standard input then ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Final, NamedTuple
+
+from federation.errors import SourceUnavailable
+
+MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
+_MAX_ERROR_BYTES: Final = 64 * 1024  # of what a child says on standard error; the rest is read and dropped
+_PIPE_BYTES: Final = 64 * 1024
+
+
+class Limits(NamedTuple):
+    """What a worker may use, beside time."""
+
+    memory_bytes: int = 1024 * 1024 * 1024  # of data it allocates: mapped files do not count
+    file_bytes: int = 4 * 1024 * 1024 * 1024  # of any one file it writes
+
+
+class Ended(NamedTuple):
+    """How a child ended. `output` is what it said until then: when `late`, perhaps half of it."""
+
+    code: int | None
+    output: bytes
+    errors: bytes
+    late: bool
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    given: bytes = b"",
+    deadline_seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a program with `given` as its whole standard input, away from the working directory.
+
+    `environment` is added to ours. Raises SourceUnavailable when it cannot be started or says more than we take.
+    """
+    with _started(argv, environment, ()) as process:
+        return _listen(process, given, deadline_seconds, ends=True)
+
+
+def run_worker(module: str, job: bytes, *, deadline_seconds: float, descriptors: Sequence[int]) -> Ended:
+    """Run a module of this program as a worker: one line as its job, `descriptors` inherited under their numbers.
+
+    It sees the modules that we see, and nothing in the working directory. Raises as `run`.
+    """
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    argv = [sys.executable, "-P", "-m", module]
+    with _started(argv, {"PYTHONPATH": path}, descriptors) as process:
+        return _listen(process, job + b"\n", deadline_seconds, ends=False)
+
+
+def take_job(limits: Limits) -> bytes:
+    """In a worker: keep to limits, end with the parent, and return the job."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_DATA, limits.memory_bytes)
+    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    job = bytearray()
+    while not job.endswith(b"\n"):
+        piece = os.read(0, _PIPE_BYTES)
+        if not piece:
+            os._exit(1)  # the parent ended before it said what to do
+        job += piece
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return bytes(job)
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of our standard input until it has all it wants: its end is ours."""
+    while os.read(0, _PIPE_BYTES):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _limit(what: int, wanted: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    resource.setrlimit(what, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+@contextlib.contextmanager
+def _started(
+    argv: Sequence[str], environment: Mapping[str, str] | None, descriptors: Sequence[int]
+) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd="/",  # nothing that lies around here may configure it
+            env={**os.environ, **(environment or {})},
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SourceUnavailable(f"{argv[0]} cannot be started: {error.strerror}") from error
+    try:
+        yield process
+    finally:
+        # PermissionError is what macOS says of a group of which only dead processes are left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        process.wait()
+
+
+def _listen(process: subprocess.Popen[bytes], given: bytes, deadline_seconds: float, *, ends: bool) -> Ended:
+    """Feed it and hear it out; `ends` closes its standard input behind what was given."""
+    deadline = time.monotonic() + deadline_seconds
+    talk = _Talk(process, given, ends=ends)
+    with talk.waiting:
+        while talk.is_open:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
+            for key, _ in talk.waiting.select(left):
+                talk.move(key.fd)
+    try:
+        code = process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
+    return Ended(code, bytes(talk.output), bytes(talk.errors), late=False)
+
+
+class _Talk:
+    """The three pipes of a child, none of which may block us while another waits."""
+
+    def __init__(self, process: subprocess.Popen[bytes], given: bytes, *, ends: bool) -> None:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        self._stdin: IO[bytes] = process.stdin
+        self._given, self._ends = memoryview(given), ends
+        self.output, self.errors = bytearray(), bytearray()
+        self._into = {process.stdout.fileno(): self.output, process.stderr.fileno(): self.errors}
+        self.waiting = selectors.DefaultSelector()
+        for descriptor in self._into:
+            self.waiting.register(descriptor, selectors.EVENT_READ)
+        os.set_blocking(self._stdin.fileno(), False)
+        self.waiting.register(self._stdin.fileno(), selectors.EVENT_WRITE)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still say something."""
+        return any(descriptor in self.waiting.get_map() for descriptor in self._into)
+
+    def move(self, descriptor: int) -> None:
+        """Move what can be moved through a pipe that is ready."""
+        if descriptor in self._into:
+            self._hear(descriptor)
+        else:
+            self._say(descriptor)
+
+    def _hear(self, descriptor: int) -> None:
+        said = os.read(descriptor, _PIPE_BYTES)
+        if not said:
+            self.waiting.unregister(descriptor)
+            return
+        heard = self._into[descriptor]
+        if heard is self.errors:
+            heard += said[: max(0, _MAX_ERROR_BYTES - len(heard))]
+            return
+        heard += said
+        if len(heard) > MAX_OUTPUT_BYTES:
+            raise SourceUnavailable(f"more than {MAX_OUTPUT_BYTES} bytes of answer")
+
+    def _say(self, descriptor: int) -> None:
+        try:
+            self._given = self._given[os.write(descriptor, self._given[:_PIPE_BYTES]) :]
+        except BrokenPipeError:
+            self._given = self._given[:0]  # it ended without hearing us out: what it said tells why
+        if not self._given:
+            self.waiting.unregister(descriptor)
+            if self._ends:
+                self._stdin.close()

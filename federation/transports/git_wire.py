@@ -1,0 +1,237 @@
+"""Git servers: how each kind is reached, over git://, the system's ssh, or smart http.
+
+Runs in a worker. The library gets its pieces one by one, never a URL: secrets stand in no text it could repeat [R2], and
+nothing in its arguments can be taken for an option. It sees no config of the user's. What comes in is counted, and cut off
+when it is more than we take. No redirect is followed, since it could lead anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from dulwich.client import (
+    GitClient,
+    HTTPProxyUnauthorized,
+    HTTPUnauthorized,
+    SSHGitClient,
+    SSHVendor,
+    SubprocessWrapper,
+    TCPGitClient,
+    Urllib3HttpGitClient,
+    default_urllib3_manager,
+)
+from dulwich.config import ConfigDict
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from urllib3.exceptions import HTTPError
+
+from federation.transports.git_objects import Damaged
+
+_POST_BYTES: Final = 64 * 1024 * 1024  # larger pushes are sent in chunks, which some servers refuse
+_CONNECT_SECONDS: Final = 30
+_MAX_SAID: Final = 300  # characters of what a server says that are repeated
+_NOT_LET_IN: Final = ("permission denied", "host key verification failed", "too many authentication failures")
+_NOT_WRITABLE: Final = ("service not enabled",)
+
+
+class Address(NamedTuple):
+    """Where a repository is, piece by piece."""
+
+    scheme: str  # file, git, ssh, http or https
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None
+    path: str
+    ssh_config: str | None
+
+
+class Failure(Exception):
+    """Why it did not work, as the parent is told: a kind it knows, and text for people."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind, self.message = kind, message
+
+
+def connect(address: Address, max_bytes: int) -> tuple[GitClient, bytes]:
+    """A client for a server, and the path to ask it for. Nothing is sent yet."""
+    count = _Count(max_bytes)
+    path = address.path.encode()
+    match address.scheme:
+        case "git":
+            return TCPGitClient(address.host, address.port, thin_packs=False, report_activity=count.moved), path
+        case "ssh":
+            vendor = _SystemSsh(address.ssh_config)
+            client = SSHGitClient(
+                address.host,
+                port=address.port,
+                username=address.user,
+                vendor=vendor,
+                thin_packs=False,
+                report_activity=count.moved,
+            )
+            return client, path
+        case "http" | "https":
+            return _http_client(address, count), b""
+    raise ValueError(f"no scheme {address.scheme!r}")
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn what the library and the system raise into a Failure."""
+    try:
+        yield
+    except Damaged as error:
+        raise Failure("damaged", str(error)) from error
+    except HTTPUnauthorized as error:
+        raise Failure("unauthorized", "asks for credentials") from error
+    except HTTPProxyUnauthorized as error:
+        raise Failure("not let in", "the proxy on the way asks for credentials") from error
+    except NotGitRepository as error:
+        raise Failure("unreachable", "is no git repository, or is not shown to us") from error
+    except HangupException as error:
+        lines = [line.decode("utf-8", "replace") for line in error.stderr_lines or []]
+        raise _of_what_was_said(lines, "the connection was cut off") from error
+    except GitProtocolError as error:
+        raise _of_what_was_said([str(error)], "it does not speak as a git server does") from error
+    except (OSError, AssertionError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
+        # OSError: no such host, nobody there, cut off. The rest is what the library does with an answer it did not expect.
+        text = error.strerror if isinstance(error, OSError) else None
+        raise Failure("unreachable", text or f"not an answer of a git server ({type(error).__name__})") from error
+
+
+def _of_what_was_said(lines: Sequence[str], otherwise: str) -> Failure:
+    """The failure behind the words of a server or of ssh: the last line that says something."""
+    said = " ".join("".join(c if c.isprintable() else " " for c in line).strip() for line in lines[-4:]).strip()
+    lower = " ".join(lines).lower()
+    kind = "unreachable"
+    if any(words in lower for words in _NOT_LET_IN):
+        kind = "not let in"
+    elif any(words in lower for words in _NOT_WRITABLE):
+        kind = "read only"
+    return Failure(kind, f"{otherwise}: {said[:_MAX_SAID]}" if said else otherwise)
+
+
+class _Count:
+    """Bytes that came in, and the most that may."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def moved(self, size: int, way: str) -> None:
+        """Called by the library for each piece, before its content is read."""
+        if way == "read":
+            self._left -= size
+            if self._left < 0:
+                raise Damaged("more bytes than are taken at once")
+
+
+# --- ssh -------------------------------------------------------------------------------------------------------------
+
+
+class _SystemSsh(SSHVendor):
+    """The ssh of this system, in batch mode: it never asks, and opens nothing beside the one session."""
+
+    def __init__(self, config: str | None) -> None:
+        self._config = config
+
+    def run_command(  # the library's signature
+        self,
+        host: str,
+        command: bytes,
+        username: str | None = None,
+        port: int | None = None,
+        password: str | None = None,
+        key_filename: str | None = None,
+        ssh_command: str | None = None,
+        protocol_version: int | None = None,
+    ) -> SubprocessWrapper:
+        """Start ssh; host and user were checked when the URL was parsed, and stand behind `--`."""
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": str(_CONNECT_SECONDS),
+            "ServerAliveInterval": "15",
+            "ClearAllForwardings": "yes",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "PermitLocalCommand": "no",
+            "RequestTTY": "no",
+            "ControlMaster": "no",  # one that is there is used; a new one would outlive us
+            "LogLevel": "ERROR",
+        }
+        environment = dict(os.environ)
+        if command.startswith(b"git-upload-pack"):
+            options["SendEnv"] = "GIT_PROTOCOL"
+            environment["GIT_PROTOCOL"] = "version=2"
+        argv = ["ssh", *(["-F", self._config] if self._config else [])]
+        argv += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+        argv += ["-p", str(port)] if port else []
+        argv += ["--", f"{username}@{host}" if username else host]
+        try:
+            started = subprocess.Popen(
+                [*argv, command],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+            )
+        except OSError as error:
+            raise Failure("unreachable", f"ssh cannot be started: {error.strerror}") from error
+        return SubprocessWrapper(started)
+
+
+# --- http ------------------------------------------------------------------------------------------------------------
+
+
+def _http_client(address: Address, count: _Count) -> GitClient:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    port = f":{address.port}" if address.port else ""
+    base = f"{address.scheme}://{host}{port}{address.path}"
+    config = ConfigDict()
+    config.set((b"http",), b"postBuffer", str(_POST_BYTES).encode())
+    pool = _Pool(default_urllib3_manager(config, base_url=base), count.moved)
+    return Urllib3HttpGitClient(
+        base, pool_manager=pool, config=config, username=address.user, password=address.password, thin_packs=False
+    )
+
+
+class _Pool:
+    """The library's connections, with what it leaves open closed: no redirects, no dumb servers, no endless answers."""
+
+    def __init__(self, pool: Any, moved: Callable[[int, str], None]) -> None:
+        self._pool, self._moved = pool, moved
+        self.headers: Mapping[str, str] = pool.headers
+
+    def request(self, method: str, url: str, **given: Any) -> Any:
+        """One request, one answer."""
+        try:
+            answer = self._pool.request(method, url, redirect=False, retries=False, decode_content=False, **given)
+        except HTTPError as error:
+            raise Failure("unreachable", f"cannot be reached: {_reason(error)}") from error
+        if 300 <= answer.status < 400:
+            raise Failure("unreachable", f"has moved (status {answer.status}); redirects are not followed")
+        if answer.status == 403:
+            raise Failure("not let in", "does not let us in (status 403)")
+        kind = answer.headers.get("Content-Type") or ""
+        if answer.status == 200 and not kind.startswith("application/x-git-"):
+            raise Failure("unreachable", "is no git server that speaks the smart protocol")
+        read = answer.read
+
+        def counted(size: int | None = None) -> bytes:
+            data: bytes = read(size)
+            self._moved(len(data), "read")
+            return data
+
+        answer.read = counted
+        return answer
+
+
+def _reason(error: HTTPError) -> str:
+    """What the system said, without the library's words around it."""
+    cause = error.__cause__ or error.__context__
+    return (cause.strerror if isinstance(cause, OSError) else None) or type(error).__name__
