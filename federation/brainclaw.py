@@ -16,8 +16,10 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from blake3 import blake3
 
+from federation.nesting import MAX_NESTING as MAX_NESTING
+from federation.nesting import nests_too_deep
+
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-MAX_NESTING: Final = 256  # levels: far above any document of theirs, far below what exhausts Python's stack
 MAX_INTEGER: Final = 2**53 - 1  # what JavaScript calls a safe integer
 
 MEMORY_FAMILIES: Final = frozenset({"plan", "decision", "trap", "constraint", "handoff"})
@@ -138,7 +140,7 @@ def _read(line: bytes) -> BridgedRecord | str:
     if len(line) > MAX_LINE_BYTES:
         return "longer than 16 MiB"
     text = line.decode("utf-8", "replace")
-    if _nests_too_deep(text):
+    if nests_too_deep(text):
         return f"nested deeper than {MAX_NESTING} levels"
     try:
         members = _members_of_line(text)
@@ -248,24 +250,6 @@ _OPENING: Final = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*")
 _CLOSING: Final = re.compile(r"\}[ \t\n\r]*")
 _COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _SEPARATOR: Final = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
-# Possessive, and content with a string that never ends, so that no input takes more than one pass.
-_NESTING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
-
-
-def _nests_too_deep(text: str) -> bool:
-    """Whether brackets outside strings open more than MAX_NESTING levels.
-
-    Asked before parsing: Python's parser recurses, and what a line says must not depend on who called.
-    """
-    if text.count("{") + text.count("[") <= MAX_NESTING:
-        return False
-    depth = 0
-    for token in _NESTING.finditer(text):
-        first = text[token.start()]
-        depth += 1 if first in "[{" else -1 if first in "]}" else 0
-        if depth > MAX_NESTING:
-            return True
-    return False
 
 
 def _members_of_line(text: str) -> list[_Member]:
