@@ -8,7 +8,7 @@ never lost to a failing cache; a reader who cannot write folds the log in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -100,7 +100,8 @@ class Caches:
             pass  # the log is the truth
         self._index, self._is_private = Index.in_memory(), True
         try:
-            self._replay(self._index, self._log.start(), None)
+            start = self._log.start()
+            self._replay(self._index, start, self._log.gaps_while_written(start, 0))
         except (DamagedStore, FormatTooNew) as error:
             return error
         return None
@@ -149,7 +150,8 @@ class Caches:
         if position is None or not self._log.is_at_end(position):
             # found, not written by us: durable before anything speaks of it [J7]
             self._log.sync_newest(0 if position is None else position.segment)
-            position = self._replay(index, position or self._log.start(), known)
+            position = position or self._log.start()
+            position = self._replay(index, position, self._log.gaps(position, known))
         elif not self._tail_known:
             self._log.header(self._log.newest())  # a later program may have begun it [J12]
         self._tail_known = True
@@ -182,8 +184,8 @@ class Caches:
             end = gap.position
         return end.seq
 
-    def _replay(self, index: Index, position: Position, known_seq: int | None) -> Position:
-        for gap in self._log.gaps(position, known_seq):
+    def _replay(self, index: Index, position: Position, gaps: Iterator[Gap]) -> Position:
+        for gap in gaps:
             torn = [(gap.segment.first_seq, bad.offset, bad.end, bad.broken) for bad in gap.bad]
             index.apply(_heads(gap), gap.position, torn)
             position = gap.position
@@ -285,7 +287,7 @@ class Caches:
         position = self.ask(Index.position) or self._log.start()
         return {
             (head.item_type, head.item_id): head
-            for gap in self._log.gaps(position)
+            for gap in self._log.gaps_while_written(position, position.seq)
             for head in _heads(gap)
             if head.item_type in EXECUTION_TYPES
         }

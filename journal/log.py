@@ -125,13 +125,12 @@ class Log:
         header, length = self.header(segment)
         return length == position.offset and bytes.fromhex(header.prev_c) == position.c
 
-    def gaps(self, position: Position, known_seq: int | None = None) -> Iterator[Gap]:
-        """What stands behind a position, segment by segment; errors name file, line and rule.
+    def gaps(self, position: Position, known_seq: int = 0) -> Iterator[Gap]:
+        """What stands behind a position, segment by segment; for those who hold the store lock.
 
-        `known_seq` is given by those who hold the store lock: the highest seq somebody was told of. A break before it
-        is damage, behind it a torn tail [J7]. Without it a batch that is not all there may still be written: it is left
-        for the next reading. What stands before a record that cannot be read comes first, then DamagedStore or
-        FormatTooNew is raised [J12].
+        `known_seq` is the highest seq somebody was told of: a break before it is damage, behind it a torn tail [J7].
+        Errors name file, line and rule. What stands before a record that cannot be read comes first, then DamagedStore
+        or FormatTooNew is raised [J12].
         """
         segments = self.segments()
         if position.segment > segments[-1].first_seq:
@@ -139,14 +138,23 @@ class Log:
         for segment in segments:
             if segment.first_seq >= position.segment:
                 start = self._enter(segment, position)
-                gap, problem = self._gap(start, known_seq or 0 if segment is segments[-1] else None)
-                open_end = known_seq is None and segment is segments[-1] and gap.entries and gap.entries[-1].void
-                if problem is not None or open_end:
-                    gap = _without_unfinished(gap, start.position)
-                yield gap
+                gap, problem = self._gap(start, known_seq if segment is segments[-1] else None)
                 if problem is not None:
+                    gap = _without_open_batch(gap, start.position, 0)
+                    yield gap._replace(position=gap.position._replace(size=gap.position.offset))  # never at the end
                     raise problem
+                yield gap
                 position = gap.position
+
+    def gaps_while_written(self, position: Position, known_seq: int) -> Iterator[Gap]:
+        """The same for those without the lock: a batch behind `known_seq` that is not all there may still be written.
+
+        It is left for the next reading, so that no position ever stands inside a batch.
+        """
+        newest = self.newest()  # before the rest is listed: whatever is older by then is written to no more
+        for gap in self.gaps(position, known_seq):
+            yield gap if gap.segment < newest else _without_open_batch(gap, position, known_seq)
+            position = gap.position
 
     def newest_first(self) -> Iterator[Gap]:
         """The log segment by segment, the newest first: for those who need only its end. Errors as `gaps`."""
@@ -309,11 +317,13 @@ def _last_c(before: bytes) -> bytes | None:
     return None if parts is None else parts[1]
 
 
-def _without_unfinished(gap: Gap, start: Position) -> Gap:
-    """The same gap without a batch that its end leaves open, so that its position never stands inside one."""
+def _without_open_batch(gap: Gap, start: Position, known_seq: int) -> Gap:
+    """The same gap without a batch that its end leaves open, unless it is known that nobody goes on with it."""
     kept = list(gap.entries)
-    while kept and kept[-1].void:
+    while kept and kept[-1].void and kept[-1].record.seq > known_seq:
         kept.pop()
+    if len(kept) == len(gap.entries):
+        return gap
     end = start
     if kept:
         last = kept[-1]

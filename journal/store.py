@@ -345,14 +345,26 @@ class Store:
         return [head for head in found if deleted or not head.deleted]
 
     def log(self, since: int = 0, *, last: int | None = None) -> Iterator[Record]:
-        """Records after seq `since`, oldest first; with `last` only that many of the newest. Void ones are left out."""
+        """Records after seq `since`, oldest first; with `last` only that many of the newest. Void ones are left out.
+
+        `stale` is complete when the last record was taken: some damage shows only then.
+        """
         self.refresh()
         if last is not None:
             return iter(self._newest(since, last))
-        found = (
-            entry.record for gap in self.gaps(self._log.position_at(since)) for entry in gap.entries if not entry.void
-        )
-        return (record for record in found if record.seq > since)
+        entries = (entry for gap in self._telling(self._log.position_at(since)) for entry in gap.entries)
+        return (entry.record for entry in entries if not entry.void and entry.record.seq > since)
+
+    def _telling(self, start: Position) -> Iterator[Gap]:
+        """The log behind a position; says in `stale` when records are damaged, or fewer than the caches know of."""
+        end, known_seq = start, self.position().seq
+        for gap in self.gaps(start):
+            if any(bad.broken for bad in gap.bad):
+                self.stale = self.stale or f"{gap.segment.path.name}: records are damaged [J7]"
+            end = gap.position
+            yield gap
+        if end.seq < known_seq:
+            self.stale = self.stale or f"the log ends at seq {end.seq}, but seq {known_seq} was written [J11]"
 
     def _newest(self, since: int, count: int) -> Sequence[Record]:
         found: list[Record] = []
@@ -367,8 +379,10 @@ class Store:
 
         Under `lock()` all of it; without, less a batch at the end that another process may be writing just now.
         """
-        known_seq = self.position().seq if self._holds_lock() else None
-        return self._log.gaps(after or self._log.start(), known_seq)
+        start, known_seq = after or self._log.start(), self.position().seq
+        if self._holds_lock():
+            return self._log.gaps(start, known_seq)
+        return self._log.gaps_while_written(start, known_seq)
 
     def position(self) -> Position:
         """How far the caches have applied the log; callers may keep it and come back for what is new."""

@@ -180,7 +180,7 @@ class _Touched:
         """Whether an entity was written to; the log knows it before the files do."""
         try:
             if self._is_readable and not self._log.is_at_end(self._position):
-                for gap in self._log.gaps(self._position):
+                for gap in self._log.gaps_while_written(self._position, self._position.seq):
                     records = [entry.record for entry in gap.entries if changes_entity(entry.record)]
                     self._keys.update((record.item_type, record.item_id) for record in records)
                     self._position = gap.position

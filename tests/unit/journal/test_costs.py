@@ -86,7 +86,7 @@ def test_one_write_carries_the_whole_mutation(small: Store) -> None:
 
 
 def test_a_put_reads_as_much_from_a_large_store_as_from_a_small_one(small: Store, large: Store) -> None:
-    """DESIGN 11: append is independent of history."""
+    """Append is independent of history."""
     disk, few = cost_of_a_put(small)
     other, many = cost_of_a_put(large)
     assert disk.calls == other.calls
@@ -95,7 +95,7 @@ def test_a_put_reads_as_much_from_a_large_store_as_from_a_small_one(small: Store
 
 
 def test_a_get_reads_as_much_from_a_large_store_as_from_a_small_one(small: Store, large: Store) -> None:
-    """DESIGN 11: reading one entity is independent of history."""
+    """Reading one entity is independent of history."""
     costs = []
     for store in (small, large):
         disk = CountingDisk()
@@ -110,7 +110,7 @@ def test_a_get_reads_as_much_from_a_large_store_as_from_a_small_one(small: Store
 
 
 def test_a_read_with_nothing_new_looks_at_no_record(large: Store) -> None:
-    """DESIGN 3: reads compare positions with the tail, O(1)."""
+    """[P1]: reads compare positions with the tail, O(1)."""
     disk = CountingDisk()
     again = reopened(large, disk=disk)
     again.refresh()
@@ -135,7 +135,7 @@ def test_a_seq_is_found_by_the_names_of_the_segments(large: Store) -> None:
 
 
 def test_opening_the_journal_loads_no_heavy_module() -> None:
-    """STYLE 3: they load in the command that needs them."""
+    """They load in the command that needs them."""
     names = "cryptography", "dulwich", "filelock", "pydantic", "rich", "platformdirs", "subprocess", "asyncio"
     program = f"import sys; from journal import Store; print([name for name in {names} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

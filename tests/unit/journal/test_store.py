@@ -24,6 +24,7 @@ from journal.codec import decode_header
 from tests.doubles.stores import (
     chain_lines,
     delete,
+    drop_index,
     new_store,
     projection,
     put,
@@ -232,6 +233,25 @@ def test_the_log_gives_what_came_after_a_seq_or_the_newest(store: Store) -> None
     assert [record.seq for record in store.log(last=0)] == []
 
 
+def why_stale(store: Store) -> str:
+    return store.stale or ""
+
+
+def test_a_log_that_was_damaged_says_so_when_it_was_read(store: Store) -> None:
+    """[J7] [J11]: the caches still know what was there."""
+    put(store, "p1")
+    put(store, "p2")
+    put(store, "p3", "p4")
+    path, sound = tail(store), tail(store).read_bytes()
+    for at, seqs_left, why in ((2, [1, 3, 4], "records are damaged [J7]"), (4, [1, 2], "but seq 4 was written [J11]")):
+        path.write_bytes(sound.replace(f'"title":"p{at}"'.encode(), b'"title":"xx"'))
+        again = reopened(store)
+        records = again.log()
+        assert again.stale is None
+        assert [record.seq for record in records] == seqs_left
+        assert why_stale(again).endswith(why)
+
+
 def test_a_former_rev_can_be_had(store: Store) -> None:
     put(store, "p1", n=1)
     put(store, "p1", n=2)
@@ -258,6 +278,49 @@ def test_a_kept_position_finds_what_is_new(store: Store) -> None:
     assert [entry.record.seq for gap in store.gaps(kept) for entry in gap.entries] == [2, 3]
     assert store.fits(kept)
     assert not store.fits(kept._replace(c=b"\0" * 32))
+
+
+def test_a_reader_never_stands_inside_a_batch_that_is_being_written(store: Store, tmp_path: Path) -> None:
+    """[J6]: a write is not seen at once; without the lock its end is left for the next reading."""
+    put(store, "p1")
+    twin = new_store(tmp_path / "twin")
+    put(twin, "p1")
+    before = tail(twin).stat().st_size
+    put(twin, "q1", "q2", "q3")
+    batch = tail(twin).read_bytes()[before:]
+    middle = batch.index(b"\n\n", batch.index(b'"q2"')) + 1
+    store.refresh()
+    with tail(store).open("ab") as file:
+        file.write(batch[:middle])
+    gaps = list(store.gaps())
+    assert [entry.record.seq for gap in gaps for entry in gap.entries] == [1]
+    assert gaps[-1].position.seq == 1
+    with tail(store).open("ab") as file:
+        file.write(batch[middle:])
+    rest = [entry for gap in store.gaps(gaps[-1].position) for entry in gap.entries]
+    assert [(entry.record.seq, entry.void) for entry in rest] == [(2, False), (3, False), (4, False)]
+
+
+def test_a_batch_that_a_crash_left_open_is_void_for_everybody_once_it_is_settled(store: Store, tmp_path: Path) -> None:
+    """[J6]: its seqs stay used, and no reader takes it for loss."""
+    put(store, "p1")
+    put(store, "q1", "q2", "q3")
+    path = tail(store)
+    lines = path.read_bytes().split(b"\n\n")
+    path.write_bytes(b"\n\n".join(lines[:4]) + b"\n")
+    drop_index(store)
+    (store.folder / "projections.json").unlink()
+    again = reopened(store)
+    assert [record.seq for record in again.log()] == [1]
+    assert again.stale is None
+    assert [(entry.record.seq, entry.void) for gap in again.gaps() for entry in gap.entries] == [
+        (1, False),
+        (2, True),
+        (3, True),
+    ]
+    put(again, "p2")
+    assert again.last_commit.written[0].seq == 4
+    assert [record.seq for record in again.log()] == [1, 4]
 
 
 def test_a_damaged_record_is_not_served(store: Store) -> None:
