@@ -96,6 +96,11 @@ def body_of(raw: bytes) -> bytes:
     return raw[raw.index(b"\n") + 1 :]
 
 
+def prev_c_of(raw: bytes) -> bytes:
+    """The c before the first line of a slice, as its header says."""
+    return bytes.fromhex(msgspec.json.decode(raw[: raw.index(b"\n")])["segment"]["prev_c"])
+
+
 def cut(lines: Iterable[FeedLine], room: int = ROOM) -> Iterator[list[FeedLine]]:
     """Divide lines into runs that fit one slice each."""
     run: list[FeedLine] = []

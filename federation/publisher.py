@@ -8,7 +8,7 @@ of what is new.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ import msgspec
 
 from federation import feed
 from federation.errors import DamagedFeed, SecretFound
-from federation.feed import Built, FeedLine
+from federation.feed import FeedLine
 from federation.folder import FeedFolder, SliceFile, pack
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
@@ -37,150 +37,169 @@ class PublishSettings(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a publish would do: lines to add, what they withhold and why, and where the journal then stands."""
+    """What a publish would do: how many records go out, and which do not and why."""
 
-    lines: tuple[FeedLine, ...]
     published: int
     withheld: tuple[Withheld, ...]
-    position: Position
 
 
 def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: bool = False) -> PublishReport:
     """Publish what is new; nothing new (records or `saw`) writes nothing.
 
     Durable on return. Raises SecretFound, DamagedFeed (a feed that is lost or not ours [T1]), StoreCopied, and what
-    `Store.settle` raises; then the former head still stands.
+    `Store.settle` raises; then the former head still stands. Memory is that of one slice, whatever is new.
     """
     store, own = holdings.store, holdings.own
     with holdings.lock(), store.lock():
         position = store.settle()
         own.forget_cached()
         head = _known_head(store, own)
-        plan = _plan(store, settings, head, position)
+        new = _News(store, settings, head, position)
         if not allow_secrets:
-            _refuse_secrets(plan.lines)
+            _refuse_secrets(new.lines())
         saw = holdings.saw() if settings.saw else {}
-        if not plan.lines and (dict(head.saw) if head is not None else {}) == saw:
+        if new.is_empty and (dict(head.saw) if head is not None else {}) == saw:
             gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
             return PublishReport(store.origin, head.last_seq if head else 0, gen, 0, {}, slices, False)
-        written = _write(store, own, head, plan, saw)
+        withheld: Counter[tuple[str, str]] = Counter()
+        written = _write(store, own, head, new, saw, lambda entry: withheld.update([(entry.item_type, entry.reason)]))
         holdings.index.add_marks(
             store.origin, [State(written.last_seq, bytes.fromhex(written.c), bytes.fromhex(written.t))]
         )
         holdings.index.ask_flagged_again()
-    withheld = Counter((entry.item_type, entry.reason) for entry in plan.withheld)
-    return PublishReport(
-        store.origin, written.last_seq, written.gen, plan.published, dict(withheld), len(written.slices), True
-    )
+    count = written.last_seq - (head.last_seq if head is not None else _start(store).seq) - withheld.total()
+    return PublishReport(store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True)
 
 
 def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
     """What a publish would do now; writes nothing but caches."""
-    with holdings.lock(), holdings.store.lock():
-        position = holdings.store.settle()
+    store = holdings.store
+    with holdings.lock(), store.lock():
+        position = store.settle()
         holdings.own.forget_cached()
-        return _plan(holdings.store, settings, _known_head(holdings.store, holdings.own), position)
+        withheld: list[Withheld] = []
+        new = _News(store, settings, _known_head(store, holdings.own), position)
+        published = sum(line.kind == feed.RECORD_KIND for line in new.lines(withheld.append))
+        return Plan(published, tuple(withheld))
 
 
 def _known_head(store: Store, own: FeedFolder) -> Head | None:
-    """The head we published last. A lost or older feed is never made again from today's filter [T1]."""
+    """The head we published last. A lost, older or other feed is never made again from today's filter [T1]."""
     head = own.head()
     last = store.local().get("published")
-    if head is None and last is None:
-        return None
-    if last is not None and (head is None or (head.gen, head.last_seq) < (last["gen"], last["last_seq"])):
+    if last is None:
+        return head  # none yet, or killed before it was noted down
+    if head is None or (head.gen, head.last_seq) < (last["gen"], last["last_seq"]):
         raise DamagedFeed(
             f"the feed published up to seq {last['last_seq']} is not here any more", path=own.folder, rule="T1"
         )
+    if head.gen == last["gen"] and (head.last_seq, head.c, head.t) != (last["last_seq"], last["c"], last["t"]):
+        raise DamagedFeed("the feed here is not the one that was published last", path=own.folder, rule="T1")
     return head
 
 
 # --- what goes out ---------------------------------------------------------------------------------------------------
 
 
-def _plan(store: Store, settings: PublishSettings, head: Head | None, position: Position) -> Plan:
-    entries = list(_new_entries(store, head, position))
-    private = _private_entities(entries)
-    lines: list[FeedLine] = []
-    withheld: list[Withheld] = []
-    published = 0
-    at = head.last_seq if head is not None else _start(store).seq
-    for entry in entries:
-        seq, c = entry.record.seq, entry.line.c
-        withheld += [Withheld(torn, JOURNAL_TYPE, None, "torn") for torn in range(at + 1, seq)]
-        reason = _why_withheld(entry, settings, private)
-        if reason is not None:
-            withheld.append(Withheld(seq, entry.record.item_type, entry.record.item_id, reason))
-        if reason is None and seq == at + 1:
-            lines.append(FeedLine(feed.RECORD_KIND, seq, seq, c, entry.line.data))
-        elif reason is None:
-            raise DamagedFeed(f"seq {at + 1} to {seq - 1} are missing from the journal", seq=at + 1, rule="J1")
-        elif lines and lines[-1].kind == feed.SKIP_KIND:
-            lines[-1] = _skip(lines[-1].first, seq, c)
-        else:
-            lines.append(_skip(at + 1, seq, c))
-        published += reason is None
-        at = seq
-    return Plan(tuple(lines), published, tuple(withheld), position)
+def _ignore(_: Withheld) -> None:
+    """Nobody asked what is withheld."""
 
 
-def _skip(first: int, last: int, c: bytes) -> FeedLine:
-    return FeedLine(feed.SKIP_KIND, first, last, c, feed.skip_line(first, last, c))
+class _News:
+    """What the journal has that the feed has not, read anew each time it is asked for: it may be large."""
+
+    def __init__(self, store: Store, settings: PublishSettings, head: Head | None, position: Position) -> None:
+        self._store = store
+        self._settings = settings
+        self._head = head
+        self._end = position.seq
+        self._last = head.last_seq if head is not None else _start(store).seq
+        self.is_empty = self._end <= self._last
+        self._private = self._private_entities()
+        self.position = position
+
+    def lines(self, withheld: Callable[[Withheld], None] = _ignore) -> Iterator[FeedLine]:
+        """The feed lines to add: records verbatim, and skips, cut where this publish ends and never joined [F1]."""
+        at, skip = self._last, None
+        for entry in self._entries():
+            seq, c = entry.record.seq, entry.line.c
+            for torn in range(at + 1, seq):
+                withheld(Withheld(torn, JOURNAL_TYPE, None, "torn"))
+            reason = self._why_withheld(entry)
+            if reason is None:
+                if skip is not None:
+                    yield skip
+                    skip = None
+                if seq != at + 1:
+                    raise DamagedFeed(f"seq {at + 1} to {seq - 1} are missing from the journal", seq=at + 1, rule="J1")
+                yield FeedLine(feed.RECORD_KIND, seq, seq, c, entry.line.data)
+            else:
+                withheld(Withheld(seq, entry.record.item_type, entry.record.item_id, reason))
+                first = skip.first if skip is not None else at + 1
+                skip = FeedLine(feed.SKIP_KIND, first, seq, c, feed.skip_line(first, seq, c))
+            at = seq
+        if skip is not None:
+            yield skip
+
+    def _entries(self) -> Iterator[Entry]:
+        """Journal entries after the last publish, void ones too; begins to read where that publish ended."""
+        if self.is_empty:
+            return
+        start = self._reading_start()
+        joined = self._head is None or (start is not None and start.seq == self._last)
+        for gap in self._store.gaps(start):
+            for bad in gap.bad:
+                if bad.broken:
+                    text = f"the journal is damaged at byte {bad.offset}; a feed of it could never be verified"
+                    raise DamagedFeed(text, path=gap.segment.path, rule="J7")
+            for entry in gap.entries:
+                if entry.record.seq == self._last:
+                    joined = self._head is not None and entry.record.c == self._head.c
+                if self._last < entry.record.seq <= self._end:
+                    if not joined:
+                        text = f"the feed does not end with our record of seq {self._last}"
+                        raise DamagedFeed(text, seq=self._last, rule="T1")
+                    yield entry
+
+    def _reading_start(self) -> Position | None:
+        if self._head is None:
+            return None
+        kept = (self._store.local().get("published") or {}).get("position")
+        if kept is not None and (kept[0], kept[1]) == (self._head.last_seq, self._head.c):
+            position = Position(kept[0], bytes.fromhex(kept[1]), *kept[2:])
+            if self._store.fits(position):
+                return position
+        return self._store.position_at(self._last - 1)
+
+    def _private_entities(self) -> frozenset[tuple[str, str | None]]:
+        """Entities that are private as of their newest record: nothing of them that is unpublished goes out [F1]."""
+        private: set[tuple[str, str | None]] = set()
+        for entry in self._entries():
+            key = (entry.record.item_type, entry.record.item_id)
+            if entry.record.private and not entry.void:
+                private.add(key)
+            elif not entry.void:
+                private.discard(key)
+        return frozenset(private)
+
+    def _why_withheld(self, entry: Entry) -> str | None:
+        record = entry.record
+        if entry.void:
+            return "void"
+        if record.item_type == JOURNAL_TYPE:
+            return None if record.action == "redact" and not record.private else "internal"
+        if record.private or (record.item_type, record.item_id) in self._private:
+            return "private"
+        return None if record.item_type in self._settings.types else "type"
 
 
-def _new_entries(store: Store, head: Head | None, position: Position) -> Iterator[Entry]:
-    """Journal entries after the last publish, void ones too; begins to read where that publish ended."""
-    last = head.last_seq if head is not None else 0
-    if position.seq <= last:
-        return
-    for gap in store.gaps(_reading_start(store, head)):
-        for bad in gap.bad:
-            if bad.broken:
-                raise DamagedFeed(
-                    f"the journal is damaged at byte {bad.offset}; a feed of it could never be verified",
-                    path=gap.segment.path,
-                    rule="J7",
-                )
-        for entry in gap.entries:
-            if last < entry.record.seq <= position.seq:
-                yield entry
-
-
-def _reading_start(store: Store, head: Head | None) -> Position | None:
-    if head is None:
-        return None
-    kept = (store.local().get("published") or {}).get("position")
-    if kept is not None and kept[0] == head.last_seq:
-        position = Position(kept[0], bytes.fromhex(kept[1]), *kept[2:])
-        if store.fits(position):
-            return position
-    return store.position_at(head.last_seq)
-
-
-def _private_entities(entries: Sequence[Entry]) -> frozenset[tuple[str, str | None]]:
-    """Entities that are private as of their newest record: nothing of them that is unpublished goes out [F1]."""
-    state = {
-        (entry.record.item_type, entry.record.item_id): entry.record.private for entry in entries if not entry.void
-    }
-    return frozenset(key for key, private in state.items() if private)
-
-
-def _why_withheld(entry: Entry, settings: PublishSettings, private: frozenset[tuple[str, str | None]]) -> str | None:
-    record = entry.record
-    if entry.void:
-        return "void"
-    if record.item_type == JOURNAL_TYPE:
-        return None if record.action == "redact" and not record.private else "internal"
-    if record.private or (record.item_type, record.item_id) in private:
-        return "private"
-    return None if record.item_type in settings.types else "type"
-
-
-def _refuse_secrets(lines: Sequence[FeedLine]) -> None:
+def _refuse_secrets(lines: Iterable[FeedLine]) -> None:
     for line in lines:
         kind = find_secret(line.data) if line.kind == feed.RECORD_KIND else None
         if kind is not None:
-            raise SecretFound(f"the record with seq {line.first} looks as if it held {kind}", seq=line.first, rule="F1")
+            raise SecretFound(
+                f"the record looks as if it held {kind}; nothing was published", seq=line.first, rule="F1"
+            )
 
 
 # --- writing it ------------------------------------------------------------------------------------------------------
@@ -200,31 +219,28 @@ def _previous(store: Store) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(entry) for entry in store.previous]
 
 
-def _write(store: Store, own: FeedFolder, head: Head | None, plan: Plan, saw: Saw) -> Head:
+def _write(
+    store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, withheld: Callable[[Withheld], None]
+) -> Head:
+    """Write new slices, merged ones, then the head, each durable before the next [F4]."""
     store.disk.make_folder(own.folder)
     start = _start(store)
     state = start if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
     slices = list(head.slices) if head is not None else []
     tiers = _tiers(store, slices)
-    built: dict[str, Built] = {}
-    for run in feed.cut(plan.lines):
-        piece = feed.build_slice(
-            store.origin, run[0].first, run[-1].last, state.c, _previous(store), b"".join(x.data + b"\n" for x in run)
-        )
+    for run in feed.cut(new.lines(withheld)):
+        lines = b"".join(line.data + b"\n" for line in run)
+        built = feed.build_slice(store.origin, run[0].first, run[-1].last, state.c, _previous(store), lines)
+        store.disk.replace_durably(own.folder / built.slice.file_name, pack(built.raw))
         for line in run:
             state = State(line.last, line.c, feed.transcript_step(state.t, line.kind, line.first, line.last, line.c))
-        built[piece.slice.name] = piece
-        slices.append(piece.slice)
+        slices.append(built.slice)
         tiers.append(0)
-    _merge(store, own, slices, tiers, built, start)
-    wanted = {entry.name for entry in slices}
-    for piece in built.values():
-        if piece.slice.name in wanted:
-            store.disk.replace_durably(own.folder / piece.slice.file_name, pack(piece.raw))
+    _merge(store, own, slices, tiers)
     after = _sign(store, head, start, state, slices, saw)
     store.disk.replace_durably(own.folder / HEAD_FILE, after.raw)
     own.forget_cached()
-    _remember(store, after, tiers, plan.position)
+    _remember(store, after, tiers, new.position)
     _remove_old(store, own, after, head)
     return after
 
@@ -238,35 +254,17 @@ def _tiers(store: Store, slices: Sequence[Slice]) -> list[int]:
     return [sum(entry.raw_bytes > bound for bound in bounds) for entry in slices]
 
 
-def _merge(
-    store: Store, own: FeedFolder, slices: list[Slice], tiers: list[int], built: dict[str, Built], start: State
-) -> None:
+def _merge(store: Store, own: FeedFolder, slices: list[Slice], tiers: list[int]) -> None:
     """Merge small slices in place, tier by tier [F3]."""
     while (span := feed.plan_merge([entry.raw_bytes for entry in slices], tiers)) is not None:
         first, end = span
-        parts = [built[s.name].raw if s.name in built else _raw_of(own, s) for s in slices[first:end]]
-        prev_c = start.c if first == 0 else None
-        header_c = prev_c or _prev_c(parts[0])
-        merged = feed.build_slice(
-            store.origin,
-            slices[first].first_seq,
-            slices[end - 1].last_seq,
-            header_c,
-            _previous(store),
-            b"".join(feed.body_of(part) for part in parts),
-        )
-        built[merged.slice.name] = merged
+        parts = [own.raw(SliceFile(s.first_seq, s.last_seq, s.blake3[:12], s.name)) for s in slices[first:end]]
+        lines = b"".join(feed.body_of(part) for part in parts)
+        ends = (slices[first].first_seq, slices[end - 1].last_seq)
+        merged = feed.build_slice(store.origin, *ends, feed.prev_c_of(parts[0]), _previous(store), lines)
+        store.disk.replace_durably(own.folder / merged.slice.file_name, pack(merged.raw))
         slices[first:end] = [merged.slice]
         tiers[first:end] = [min(tiers[first] + 1, feed.TOP_TIER)]
-
-
-def _prev_c(raw: bytes) -> bytes:
-    header = msgspec.json.decode(raw[: raw.index(b"\n")])
-    return bytes.fromhex(header["segment"]["prev_c"])
-
-
-def _raw_of(own: FeedFolder, entry: Slice) -> bytes:
-    return own.raw(SliceFile(entry.first_seq, entry.last_seq, entry.blake3[:12], entry.name))
 
 
 def _sign(store: Store, head: Head | None, start: State, state: State, slices: Sequence[Slice], saw: Saw) -> Head:
