@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -70,7 +70,8 @@ def entities(count: int = ENTITIES, line_bytes: int = LINE_BYTES) -> list[Entity
     words = ["".join(chance.choices(_SYLLABLES, k=chance.randint(1, 4))) for _ in range(2_000)]
     found = []
     for number in range(count):
-        text = " ".join(chance.choices(words, k=line_bytes // 4))[: line_bytes - _ENVELOPE_BYTES]
+        text = " ".join(chance.choices(words, k=300))
+        text = (text * (line_bytes // len(text) + 1))[: line_bytes - _ENVELOPE_BYTES]
         text = text if number % 20 else "é→" + text[5:]
         found.append(Entity(_TYPES[number % len(_TYPES)], f"{_TYPES[number % len(_TYPES)][:3]}_{number:08x}", text))
     return found
@@ -108,28 +109,36 @@ def lines(origin: str, events: int, known: list[Entity]) -> Iterator[FeedLine]:
         yield FeedLine(feed.RECORD_KIND, record.seq, record.seq, c, data)
 
 
-def make_feed(bus: Path, publishes: Sequence[int], *, entity_count: int = ENTITIES, seed: bytes = SEED) -> str:
-    """Write a signed feed to a bus and return its origin; one slice in memory at a time.
+def make_feed(bus: Path, publishes: Sequence[int], *, known: list[Entity] | None = None, seed: bytes = SEED) -> str:
+    """Write a signed feed of records to a bus and return its origin.
 
     `publishes` says how many records each publish brought: none shares a slice with the next.
     """
+    origin = origin_of(public_key(seed))
+    rest = lines(origin, sum(publishes), known or entities())
+    parts = (itertools.islice(rest, count) for count in publishes)
+    return write_feed(bus, itertools.chain.from_iterable(map(feed.cut, parts)), gen=len(publishes), seed=seed)
+
+
+def write_feed(bus: Path, slices: Iterable[list[FeedLine]], *, gen: int = 1, seed: bytes = SEED) -> str:
+    """Write a signed feed with these lines in each slice, and return its origin; one slice in memory at a time."""
     key = public_key(seed)
     origin = origin_of(key)
     folder = bus / origin
     folder.mkdir(parents=True)
     start = chain_start(origin)
     state = State(0, start, feed.transcript_start(origin, 0, start))
-    slices: list[Slice] = []
-    rest = lines(origin, sum(publishes), entities(entity_count))
-    for count in publishes:
-        for run in feed.cut(itertools.islice(rest, count)):
-            body = b"".join(line.data + b"\n" for line in run)
-            piece = feed.build_slice(origin, run[0].first, run[-1].last, state.c, (), body)
-            (folder / piece.slice.file_name).write_bytes(pack(piece.raw))
-            slices.append(piece.slice)
-            state = _after(run, state)
+    listed: list[Slice] = []
+    for run in slices:
+        body = b"".join(line.data + b"\n" for line in run)
+        piece = feed.build_slice(origin, run[0].first, run[-1].last, state.c, (), body)
+        (folder / piece.slice.file_name).write_bytes(pack(piece.raw))
+        listed.append(piece.slice)
+        for line in run:
+            t = feed.transcript_step(state.t, line.kind, line.first, line.last, line.c)
+            state = State(line.last, line.c, t)
     head = Head(
-        gen=len(publishes),
+        gen=gen,
         origin=origin,
         public_key=base64.b64encode(key).decode("ascii"),
         name="benchmark",
@@ -139,7 +148,7 @@ def make_feed(bus: Path, publishes: Sequence[int], *, entity_count: int = ENTITI
         last_seq=state.seq,
         c=state.c.hex(),
         t=state.t.hex(),
-        slices=tuple(slices),
+        slices=tuple(listed),
         redacted=(),
         published_at="2026-06-10T14:03:22.114Z",
         saw={},
@@ -148,9 +157,3 @@ def make_feed(bus: Path, publishes: Sequence[int], *, entity_count: int = ENTITI
     value = feed.head_value(head)
     (folder / HEAD_FILE).write_bytes(feed.head_file(value, sign(seed, feed.signed_bytes(value))))
     return origin
-
-
-def _after(run: Sequence[FeedLine], state: State) -> State:
-    for line in run:
-        state = State(line.last, line.c, feed.transcript_step(state.t, line.kind, line.first, line.last, line.c))
-    return state

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from benchmarks.feeds import ENTITIES, entities, lines
+from benchmarks.feeds import Entity, entities, lines
 from benchmarks.watch import CountingDisk
 from federation.holdings import Holdings
 from federation.puller import Remote
@@ -20,11 +20,11 @@ from journal.model import ROLL_BYTES
 SEED: Final = bytes(range(1, 33))  # not that of the feeds: a store passes its own feed over
 
 
-def make_store(folder: Path, records: int = 0, *, entity_count: int = ENTITIES) -> None:
-    """A store in a folder that is not there yet, with so many records about so many entities."""
+def make_store(folder: Path, records: int = 0, *, known: list[Entity] | None = None) -> None:
+    """A store in a folder that is not there yet, with so many records about some entities."""
     store = Store.init(folder, data_folder=data_of(folder), seed=SEED)
     if records:
-        _write_log(store.folder / "journal", store.origin, records, entity_count)
+        _write_log(store.folder / "journal", store.origin, records, known or entities())
         store.refresh()
     store.close()
 
@@ -53,10 +53,10 @@ def directory(holdings: Holdings, bus: Path) -> Remote:
     return Remote("bus", str(bus), lambda: DirectoryTransport(bus, holdings.store.disk))
 
 
-def _write_log(folder: Path, origin: str, records: int, entity_count: int) -> None:
+def _write_log(folder: Path, origin: str, records: int, known: list[Entity]) -> None:
     path = folder / "seg-00000001.jsonl"
     data, c = bytearray(path.read_bytes()), b""
-    for line in lines(origin, records, entities(entity_count)):
+    for line in lines(origin, records, known):
         if len(data) >= ROLL_BYTES:
             path.write_bytes(data)
             path = folder / f"seg-{line.first:08d}.jsonl"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import limit
-from benchmarks.feeds import make_feed
+from benchmarks.feeds import entities, make_feed
 from benchmarks.stores import directory, make_store, open_store
 from benchmarks.watch import Seen, watch
 from federation.holdings import Holdings
@@ -30,9 +30,9 @@ Answer = dict[str, Any]
 _REPEATS: Final = 7
 
 
-def feed(bus: str, entities: str, *publishes: str) -> Answer:
+def feed(bus: str, entity_count: str, *publishes: str) -> Answer:
     """Make a feed."""
-    origin = make_feed(Path(bus), [int(count) for count in publishes], entity_count=int(entities))
+    origin = make_feed(Path(bus), [int(count) for count in publishes], known=entities(int(entity_count)))
     files = list((Path(bus) / origin).glob("seg-*"))
     raw = sum(entry["raw_bytes"] for entry in _head(Path(bus) / origin)["slices"])
     return {"slices": len(files), "raw_bytes": raw, "packed_bytes": sum(file.stat().st_size for file in files)}

@@ -1,14 +1,14 @@
 """Materializer: mirrored records become foreign heads, once.
 
 Replays what a mirror holds behind the index's position, in order, in chunks; position and effect in one transaction,
-so the same (origin, seq) applied twice changes nothing [F7]. Keeps only the newest record of each entity in memory,
-flushed every 20,000 entities: memory is bounded. Judges nothing.
+so the same (origin, seq) applied twice changes nothing [F7]. Keeps only the newest record of each entity in memory, and
+never its payload, flushed every 20,000 entities: memory is bounded, whatever a feed holds. Judges nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -22,12 +22,16 @@ FLUSH_ENTITIES: Final = 20_000
 _MAX_NAME: Final = 512  # characters of a foreign item type or id that the index keeps
 _MAX_SUMMARY: Final = 1_000
 _REDACTED: Final = "redacted"
-
+_USUAL_BYTES: Final = 4 * 1024  # of a line beside its payload; what of a longer one is kept is cut at once
+_FLUSH_BYTES: Final = 32 * 1024 * 1024  # of longer ones, before they are flushed as well
+_RUN_BYTES: Final = 1024 * 1024  # of lines that are split together: a slice is never in memory twice
 
 _Optional = msgspec.Raw | msgspec.UnsetType
+_AN_OBJECT: Final = msgspec.Raw(b"{}")  # stand for a payload that was looked at
+_NO_OBJECT: Final = msgspec.Raw(b"null")
 
 
-class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
+class _FeedRecord(msgspec.Struct, gc=False):
     """A feed line; its payload stays raw and in the mirror. What the journal would not read as a record is none."""
 
     v: int
@@ -54,12 +58,27 @@ class _FeedRecord(msgspec.Struct, frozen=True, gc=False):
     salt: str = ""
     c: str = ""
 
+    def let_go_of_line(self) -> int:
+        """Keep no view of the line's bytes, which would keep the whole line; return how many were the payload's."""
+        size = 0
+        if self.payload is not msgspec.UNSET:
+            size = len(self.payload)
+            self.payload = _AN_OBJECT if memoryview(self.payload)[0] == ord("{") else _NO_OBJECT
+        if self.payload_ref is not msgspec.UNSET:
+            self.payload_ref = _NO_OBJECT
+        if self.context is not msgspec.UNSET:
+            self.context = self.context.copy()
+        if self.claims is not msgspec.UNSET:
+            self.claims = self.claims.copy()
+        return size
+
 
 _decode: Final = msgspec.json.Decoder(_FeedRecord).decode
 _decode_vector: Final = msgspec.json.Decoder(dict[str, int]).decode
 _SKIP_START: Final = b'{"v":2,"skip":'
 _NEVER_CANDIDATES: Final = EXECUTION_TYPES | {JOURNAL_TYPE}
 Key = tuple[str, str]
+Place = tuple[int, int, int]  # first seq of the slice, offset in it, length
 
 
 def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[str, int], bool]) -> int:
@@ -80,26 +99,36 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
     for file in feed.slices():
         if file.last_seq <= position:
             continue
-        raw = feed.raw(file)
-        plain, at = _is_utf8(raw), raw.index(b"\n") + 1
-        for line in raw[at:-1].split(b"\n"):
-            if not line.startswith(_SKIP_START) and (file.first_seq > position or line_end(line) > position):
-                taken += 1
-                batch.add(line, file.first_seq, at, plain)
-            at += len(line) + 1
+        for at, run in _runs(feed.raw(file)):
+            plain = _is_utf8(run)
+            for line in run.split(b"\n"):
+                if not line.startswith(_SKIP_START) and (file.first_seq > position or line_end(line) > position):
+                    taken += 1
+                    batch.add(line, (file.first_seq, at, len(line)), plain)
+                at += len(line) + 1
         position = file.last_seq
-        if len(batch.newest) >= FLUSH_ENTITIES:
+        if batch.is_full:
             batch.flush(index, (position, ""))
     batch.flush(index, (head.last_seq, head.c))
     return taken
 
 
-def _is_utf8(raw: bytes) -> bool:
-    """One check per slice: msgspec leaves raw payloads unchecked."""
-    if raw.isascii():
+def _runs(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a slice in runs, each with the byte it stands at and without its last newline."""
+    at = raw.index(b"\n") + 1
+    while at < len(raw):
+        end = raw.find(b"\n", at + _RUN_BYTES)
+        end = len(raw) - 1 if end < 0 else end
+        yield at, raw[at:end]
+        at = end + 1
+
+
+def _is_utf8(run: bytes) -> bool:
+    """One check for many lines: msgspec leaves raw payloads unchecked."""
+    if run.isascii():
         return True
     try:
-        raw.decode("utf-8")
+        run.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True
@@ -109,23 +138,30 @@ class _Batch:
     """The newest record of each entity since the last flush."""
 
     def __init__(self, origin: str, is_self: Callable[[str, int], bool], notes: dict[str, Any]) -> None:
-        self.newest: dict[Key, tuple[_FeedRecord, int, int, int]] = {}
-        self._odd: dict[Key, Row] = {}
-        self._receipts: list[Receipt] = []
+        self._newest: dict[Key, tuple[_FeedRecord, Place]] = {}
+        self._rows: dict[Key, Row] = {}  # made at once, of lines that cannot be decoded or are long
+        self._receipts: set[Receipt] = set()
+        self._long_bytes = 0
         self._origin = origin
         self._is_self = is_self
         self._notes = notes
 
-    def add(self, line: bytes, slice_first: int, offset: int, plain: bool) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to flush."""
+        kept = len(self._newest) + len(self._rows) + len(self._receipts)
+        return kept >= FLUSH_ENTITIES or self._long_bytes >= _FLUSH_BYTES
+
+    def add(self, line: bytes, place: Place, plain: bool) -> None:
         try:
             record = _decode(line)
             if not plain:
                 line.decode("utf-8")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._add_odd(line, slice_first, offset)
+            self._add_odd(line, place)
             return
         if not _says_it_once(record, line):
-            self._add_odd(line, slice_first, offset)
+            self._add_odd(line, place)
             return
         item_type, item_id = record.item_type, record.item_id
         kind = ACTIONS.get(record.action)
@@ -135,22 +171,28 @@ class _Batch:
             return
         if kind is ActionClass.STATE or kind is ActionClass.TOMBSTONE or kind is None or record.v != RECORD_VERSION:
             key = (item_type[:_MAX_NAME], item_id[:_MAX_NAME])
-            self.newest[key] = (record, slice_first, offset, len(line))
-            self._odd.pop(key, None)
+            beside = len(line) - record.let_go_of_line()
+            if beside > _USUAL_BYTES:
+                self._add_row(key, _row(self._origin, key, record, place), beside)
+            else:
+                self._newest[key] = (record, place)
+                self._rows.pop(key, None)
 
-    def _add_odd(self, line: bytes, slice_first: int, offset: int) -> None:
+    def _add_row(self, key: Key, row: Row, size: int) -> None:
+        self._newest.pop(key, None)
+        self._rows[key] = row
+        self._long_bytes += size
+
+    def _add_odd(self, line: bytes, place: Place) -> None:
         """A line no reader of ours can decode: shown as unreadable where it names an entity, counted otherwise."""
         key = _entity_named(line)
         if key is None:
             self._notes["unreadable_lines"] = self._notes.get("unreadable_lines", 0) + 1
             return
-        self.newest.pop(key, None)
         seq = line_end(line)
         digest = line[-66:-2].decode("ascii", "replace")
-        place = (slice_first, offset, len(line))
-        self._odd[key] = Row(
-            self._origin, *key, seq, None, "?", digest, None, None, None, 0, "cannot be decoded", None, *place
-        )
+        row = Row(self._origin, *key, seq, None, "?", digest, None, None, None, 0, "cannot be decoded", None, *place)
+        self._add_row(key, row, 0)
 
     def _add_receipt(self, record: _FeedRecord, kind: ActionClass | None) -> None:
         action = "reject" if record.action == "reject" else "accept"
@@ -161,14 +203,16 @@ class _Batch:
         except ValueError:
             return
         if self._is_self(version.origin, version.seq):
-            self._receipts.append(Receipt(version.seq, action))
+            self._receipts.add(Receipt(version.seq, action))
 
     def flush(self, index: Index, position: tuple[int, str]) -> None:
-        rows = [_row(self._origin, key, *found) for key, found in self.newest.items()]
-        index.flush(self._origin, rows + list(self._odd.values()), position, receipts=self._receipts, notes=self._notes)
-        self.newest.clear()
-        self._odd.clear()
+        rows = [_row(self._origin, key, *found) for key, found in self._newest.items()]
+        rows += self._rows.values()
+        index.flush(self._origin, rows, position, receipts=self._receipts, notes=self._notes)
+        self._newest.clear()
+        self._rows.clear()
         self._receipts.clear()
+        self._long_bytes = 0
 
 
 def _says_it_once(record: _FeedRecord, line: bytes) -> bool:
@@ -177,7 +221,7 @@ def _says_it_once(record: _FeedRecord, line: bytes) -> bool:
     return line.startswith(start) and line.startswith(b'"redacted":true,', len(start)) == record.redacted
 
 
-def _row(origin: str, key: Key, record: _FeedRecord, slice_first: int, offset: int, length: int) -> Row:
+def _row(origin: str, key: Key, record: _FeedRecord, place: Place) -> Row:
     context, claims = _vector(record.context), _vector(record.claims)
     kind = ACTIONS.get(record.action)
     unreadable = _why_unreadable(record, kind, context, claims)
@@ -196,9 +240,7 @@ def _row(origin: str, key: Key, record: _FeedRecord, slice_first: int, offset: i
         int(kind is ActionClass.TOMBSTONE),
         unreadable,
         record.summary[:_MAX_SUMMARY] if record.summary else None,
-        slice_first,
-        offset,
-        length,
+        *place,
     )
 
 
@@ -220,7 +262,7 @@ def _why_unreadable(
         return "context is not a map of origins to seqs"
     if not _is_root(record.root):
         return "root is not a version"
-    if kind is ActionClass.STATE and (record.payload is msgspec.UNSET or not bytes(record.payload).startswith(b"{")):
+    if kind is ActionClass.STATE and record.payload is not _AN_OBJECT:
         return "no payload" if record.payload_ref is msgspec.UNSET else "payload stands elsewhere"
     return None
 

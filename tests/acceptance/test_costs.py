@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.feeds import make_feed
+from benchmarks.feeds import entities, make_feed
 from benchmarks.stores import directory, make_store, open_store
 from benchmarks.watch import Seen, watch
 from federation.holdings import Holdings
@@ -77,7 +77,7 @@ def put(store: Store, *ids: str) -> None:
 def stores(tmp_path: Path) -> tuple[Path, Path]:
     """A store with few records and one with many."""
     for records in (FEW, MANY):
-        make_store(tmp_path / f"store-{records}", records, entity_count=ENTITIES)
+        make_store(tmp_path / f"store-{records}", records, known=entities(ENTITIES))
     return tmp_path / f"store-{FEW}", tmp_path / f"store-{MANY}"
 
 
@@ -121,7 +121,7 @@ def readers(tmp_path: Path) -> list[Reader]:
     found = []
     for name, records in {"few": FEW, "many": MANY}.items():
         reader = Reader(tmp_path / name / "store", tmp_path / name / "bus", records)
-        make_feed(reader.bus, [records // 4] * 4, entity_count=ENTITIES)
+        make_feed(reader.bus, [records // 4] * 4, known=entities(ENTITIES))
         make_store(reader.folder)
         store = open_store(reader.folder)
         assert pulled(store, reader.bus).result is Result.NEW
@@ -157,7 +157,7 @@ def test_a_pull_of_ten_new_records_opens_no_slice_but_theirs(tmp_path: Path, rea
     costs = []
     for reader in readers:
         grown = reader.bus.with_name("grown")
-        make_feed(grown, [*[reader.records // 4] * 4, 10], entity_count=ENTITIES)
+        make_feed(grown, [*[reader.records // 4] * 4, 10], known=entities(ENTITIES))
         costs.append(cost_of_pull(reader, grown, Result.UPDATED))
         new = f"seg-{reader.records + 1:08d}-{reader.records + 10:08d}-"
         assert [name for name in costs[-1].opened_like(".zst") if new not in name] == []
