@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from journal import Committed, Finding, LocalHead, Previous, Record, Store
 
 MAX_INPUT_BYTES: Final = 4 * 1024 * 1024  # of a --file: far above any payload, far below what hurts
-MAX_NAME_CHARS: Final = 100
 _SUMMARY_KEYS: Final = ("title", "text", "name", "summary")
 _SUMMARY_CHARS: Final = 120
 
@@ -109,14 +108,14 @@ def _existing(folder: Path) -> Path:
 
 def init(around: Surroundings, folder: Path | None, *, name: str | None, track: bool) -> StoreFacts:
     """Make a store in a folder, which is made too if need be; StoreExists when there is one."""
-    from journal import Store
+    from journal import MAX_NAME_CHARS, Store
 
     parent = (folder or Path(around.store or around.folder)).absolute()
     parent = parent.parent if parent.name == ".eventsync" else parent
-    if name is not None and not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_CHARS):
-        raise InvalidArgument(f"a name has 1 to {MAX_NAME_CHARS} printable characters")
-    label = clean(parent.name)[:MAX_NAME_CHARS] if name is None else name
-    return facts_of(Store.init(parent, name=label or None, track=track))
+    label = (
+        clean(parent.name)[:MAX_NAME_CHARS] or None if name is None else name
+    )  # a folder may have any bytes for a name
+    return facts_of(Store.init(parent, name=label, track=track))
 
 
 def facts_of(store: Store) -> StoreFacts:

@@ -15,9 +15,9 @@ from typing import Final
 from journal import identity
 from journal.codec import chain_start, encode_header
 from journal.disk import Disk
-from journal.errors import DiskFailed, JournalError, StoreExists
+from journal.errors import DiskFailed, InvalidInput, JournalError, StoreExists
 from journal.machine import Machine
-from journal.model import STORE_FORMAT
+from journal.model import MAX_NAME_CHARS, STORE_FORMAT
 
 STORE_FOLDER: Final = ".eventsync"
 LOCK_FILE: Final = "journal.lock"
@@ -31,8 +31,10 @@ def make_store(
 ) -> Path:
     """Make a store in `parent` with a new key, and return its folder; durable on return.
 
-    Raises StoreExists when there is one, DiskFailed otherwise; then nothing is left but perhaps an unused key.
+    Raises StoreExists when there is one, InvalidInput for a name nobody could show, DiskFailed otherwise; then nothing
+    is left but perhaps an unused key.
     """
+    label = _label(name, parent)
     folder = parent / STORE_FOLDER
     if disk.size(folder) is not None:
         raise StoreExists("there is a store already", path=folder)
@@ -40,7 +42,7 @@ def make_store(
     origin = identity.origin_of(public_key)
     making = parent / f"{STORE_FOLDER}.tmp-{origin[-8:]}"
     try:
-        _fill(making, folder, origin, public_key, name or parent.name or "store", disk, machine)
+        _fill(making, folder, origin, public_key, label, disk, machine)
         disk.replace_durably(making / ".gitignore", _GITIGNORE_TRACK if track else _GITIGNORE_ALL)
         disk.rename_folder(making, folder)
     except JournalError:
@@ -51,6 +53,15 @@ def make_store(
             raise StoreExists("another process made a store here", path=folder) from None
         raise
     return folder
+
+
+def _label(name: str | None, parent: Path) -> str:
+    """The name for people; without one that of the folder, as far as it can be shown."""
+    if name is None:
+        return "".join(filter(str.isprintable, parent.name))[:MAX_NAME_CHARS].strip() or "store"
+    if not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_CHARS):
+        raise InvalidInput(f"a name has 1 to {MAX_NAME_CHARS} printable characters", rule="J10")
+    return name
 
 
 def _fill(making: Path, folder: Path, origin: str, public_key: bytes, name: str, disk: Disk, machine: Machine) -> None:

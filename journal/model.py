@@ -25,6 +25,7 @@ MAX_DEPTH: Final = 64
 MAX_SEQ: Final = 2**53 - 1
 MAX_CONTEXT_ENTRIES: Final = 256
 MAX_SUMMARY_CHARS: Final = 1_000
+MAX_NAME_CHARS: Final = 100  # of a store: others show it
 ROLL_BYTES: Final = 10 * 1024 * 1024  # a segment is sealed once it is at least this long [J8]
 
 _ITEM_TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
