@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ class Database:
 
     def __init__(self, db: sqlite3.Connection, path: Path | None) -> None:
         self._db = db
+        self._close = weakref.finalize(self, db.close)  # also when its owner forgot
         self.path = path
 
     @classmethod
@@ -62,7 +64,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._close()
 
     @contextlib.contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
