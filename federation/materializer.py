@@ -8,6 +8,7 @@ never its payload, flushed every 20,000 entities: memory is bounded, whatever a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import msgspec
 
 from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row
+from federation.nesting import MAX_NESTING, nests_too_deep
 from federation.verification import line_end
 from journal import ACTIONS, EXECUTION_TYPES, JOURNAL_TYPE, MAX_SEQ, RECORD_VERSION, ActionClass, Version
 
@@ -77,6 +79,8 @@ _decode: Final = msgspec.json.Decoder(_FeedRecord).decode
 _decode_vector: Final = msgspec.json.Decoder(dict[str, int]).decode
 _SKIP_START: Final = b'{"v":2,"skip":'
 _NEVER_CANDIDATES: Final = EXECUTION_TYPES | {JOURNAL_TYPE}
+# No text in a line holds this: quotes in it would be escaped.
+_NAMES: Final = re.compile(r'"item_type":"[^"\\]*+","item_id":"[^"\\]*+"')
 Key = tuple[str, str]
 Place = tuple[int, int, int]  # first seq of the slice, offset in it, length
 
@@ -160,7 +164,7 @@ class _Batch:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._add_odd(line, place)
             return
-        if not _says_it_once(record, line):
+        if not _says_it_once(record, line) or _nests_too_deep(line):
             self._add_odd(line, place)
             return
         item_type, item_id = record.item_type, record.item_id
@@ -219,6 +223,12 @@ def _says_it_once(record: _FeedRecord, line: bytes) -> bool:
     """Whether v, seq and redacted are those the line begins with and was verified by, and not said anew further on."""
     start = b'{"v":%d,"seq":%d,' % (record.v, record.seq)
     return line.startswith(start) and line.startswith(b'"redacted":true,', len(start)) == record.redacted
+
+
+def _nests_too_deep(line: bytes) -> bool:
+    if line.count(b"{") + line.count(b"[") <= MAX_NESTING:  # nearly every line: it is not even decoded
+        return False
+    return nests_too_deep(line.decode("utf-8", "replace"))
 
 
 def _row(origin: str, key: Key, record: _FeedRecord, place: Place) -> Row:
@@ -298,8 +308,13 @@ def _is_version(text: str) -> bool:
 
 
 def _entity_named(line: bytes) -> Key | None:
+    """The entity that a line nobody can decode speaks of, as far as that can be told."""
+    text = line.decode("utf-8", "replace")
+    if nests_too_deep(text):
+        found = _NAMES.search(text)
+        text = f"{{{found[0]}}}" if found else "{}"
     try:
-        value: Any = json.loads(line.decode("utf-8", "replace"))
+        value: Any = json.loads(text)
         key = (value["item_type"], value["item_id"])
         if not all(isinstance(part, str) and 0 < len(part) <= _MAX_NAME for part in key):
             return None
