@@ -15,32 +15,11 @@ FederationError
 
 from __future__ import annotations
 
-from pathlib import Path
+from journal import LocatedError
 
 
-class FederationError(Exception):
-    """Base of all errors of sharing; the same facts as `journal.JournalError`."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        path: Path | str | None = None,
-        line: int | None = None,
-        seq: int | None = None,
-        rule: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.path = None if path is None else str(path)
-        self.line = line
-        self.seq = seq
-        self.rule = rule
-
-    def __str__(self) -> str:
-        where = "" if self.path is None else self.path if self.line is None else f"{self.path}:{self.line}"
-        text = f"{where}: {self.message}" if where else self.message
-        return f"{text} [{self.rule}]" if self.rule else text
+class FederationError(LocatedError):
+    """Base of all errors of sharing."""
 
 
 class UnknownRemote(FederationError):

@@ -22,8 +22,8 @@ from __future__ import annotations
 from pathlib import Path
 
 
-class JournalError(Exception):
-    """Base of all errors of the local store; text is `where: what [rule]`."""
+class LocatedError(Exception):
+    """What happened and where, as facts; text is `where: what [rule]`. The base of the trees in all packages."""
 
     def __init__(
         self,
@@ -45,6 +45,10 @@ class JournalError(Exception):
         where = "" if self.path is None else self.path if self.line is None else f"{self.path}:{self.line}"
         text = f"{where}: {self.message}" if where else self.message
         return f"{text} [{self.rule}]" if self.rule else text
+
+
+class JournalError(LocatedError):
+    """Base of all errors of the local store."""
 
 
 class NotAStore(JournalError):
