@@ -34,10 +34,20 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[bytes]], ...]] = (
 _ANY: Final = re.compile(
     rb"-----BEGIN |AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|k_live_|sk-|AIza|npm_|eyJ|://"
 )
+_ESCAPE: Final = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_WHITE: Final = frozenset(b"nrtbf")
 
 
 def find_secret(data: bytes) -> str | None:
     """What kind of secret a record's bytes seem to hold, or None."""
-    if _ANY.search(data) is None:
+    text = _ESCAPE.sub(_unescaped, data) if b"\\" in data else data
+    if _ANY.search(text) is None:
         return None
-    return next((kind for kind, pattern in _PATTERNS if pattern.search(data)), None)
+    return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """What an escape of JSON stands for: the n of a newline is no letter before a token."""
+    if found[1] is not None:
+        return chr(int(found[1], 16)).encode("utf-8", "replace")
+    return b" " if found[2][0] in _WHITE else found[2]
