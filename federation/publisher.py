@@ -197,9 +197,7 @@ def _refuse_secrets(lines: Iterable[FeedLine]) -> None:
     for line in lines:
         kind = find_secret(line.data) if line.kind == feed.RECORD_KIND else None
         if kind is not None:
-            raise SecretFound(
-                f"the record looks as if it held {kind}; nothing was published", seq=line.first, rule="F1"
-            )
+            raise SecretFound(f"the record with seq {line.first} looks as if it held {kind}", seq=line.first, rule="F1")
 
 
 # --- writing it ------------------------------------------------------------------------------------------------------

@@ -66,3 +66,13 @@ def test_a_remote_that_can_only_be_read_has_no_error(run: Run, other: Path) -> N
     run("sync")
     (row,) = run("status", "--json").document["remotes"]
     assert row["last_error"] is None
+
+
+def test_a_possible_secret_is_named_by_its_seq_and_not_shown(run: Run, store: Path) -> None:
+    secret = "AKIA" + "ABCDEFGHIJKLMNOP"
+    run("put", "plan", "pln_1", "--set", "a=1")
+    run("put", "plan", "pln_2", "--set", f"key={secret}")
+    answer = run("publish")
+    assert (answer.code, answer.out) == (22, "")
+    assert "the record with seq 2 looks as if it held an AWS access key" in answer.err
+    assert secret not in answer.err
