@@ -80,6 +80,8 @@ def decode_record(line: bytes) -> Record:
         raise DamagedStore(f"not a record: {error}", rule="J2") from None
     if record.v > RECORD_VERSION:
         raise FormatTooNew(f"record format v{record.v}, known is v{RECORD_VERSION}", seq=record.seq, rule="J12")
+    if seq_of(line) != record.seq:  # v and seq stand first, once: whoever does not parse must read the same
+        raise DamagedStore("not a record: it does not begin with v and seq", seq=record.seq, rule="J2")
     return record
 
 
