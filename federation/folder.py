@@ -17,7 +17,7 @@ from blake3 import blake3
 from federation import feed
 from federation.errors import DamagedFeed
 from federation.model import HEAD_FILE, MAX_SLICE_BYTES, SLICE_NAME, SLICE_SUFFIX, Head, Pin
-from federation.verification import State, line_end, start_state
+from federation.verification import State, line_end, start_state, unpack
 from journal import Disk, JournalError, split_c
 
 _KEPT_SLICES: Final = 2  # raw slices kept in memory for look-ups, at most 16 MiB each
@@ -115,10 +115,12 @@ class FeedFolder:
         path = self.folder / (file.name + SLICE_SUFFIX)
         try:
             packed = self._disk.read(path)
-            raw = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False).decompress(packed)
-        except (JournalError, zstandard.ZstdError, MemoryError) as error:
+        except JournalError as error:
             raise DamagedFeed(f"cannot be unpacked: {error}", path=path, rule="F3") from error
-        if len(raw) > MAX_SLICE_BYTES or blake3(raw).hexdigest()[:12] != file.digest:
+        raw = unpack(packed, MAX_SLICE_BYTES)
+        if raw is None:
+            raise DamagedFeed("cannot be unpacked", path=path, rule="F3")
+        if blake3(raw).hexdigest()[:12] != file.digest:
             raise DamagedFeed("content does not match its name", path=path, rule="F3")
         self._raw[file.name] = raw
         return raw
