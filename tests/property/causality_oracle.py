@@ -12,16 +12,15 @@ from typing import Final
 
 from federation.causality import Joined, Judgement
 from federation.model import Verdict
-from journal import LocalHead, Ref, Version
-from tests.property.causality_stores import Held, Key, Line, MemoryStore, named, same_payload
+from journal import LocalHead, Ref
+from tests.property.causality_stores import Decision, Held, Key, Line, MemoryStore, covering, named, same_payload
 
 CLAIMED: Final = "records with claims"
 ASKED_AGAIN: Final = "known by claims only, so asked again"
 FLAGGED: Final = "honest, and called a liar"
 PASSED_ON: Final = "honest, and unreadable by a lie it passed on"
 HIDDEN: Final = "hidden by a lie that was accepted"
-OTHER_PAYLOAD: Final = "settled by a decision on a false copy with another payload"
-OTHER_ENTITY: Final = "settled by a decision on a false copy of another entity"
+OTHER_PAYLOAD: Final = "settled by a decision on a false copy whose root lay above our pin"
 
 
 class Broken(AssertionError):
@@ -31,7 +30,7 @@ class Broken(AssertionError):
 def expected(store: MemoryStore, line: Line) -> Verdict:
     """The verdict of [K3], with true sets in place of contexts."""
     held = store.heads.get(line.key)
-    if line.foreign.version in store.decisions or (held is not None and line.version in held.line.truth):
+    if decision_on(store, line) is not None or (held is not None and line.version in held.line.truth):
         return Verdict.KNOWN
     if held is None:
         return Verdict.KNOWN if line.foreign.tombstone else Verdict.NEW
@@ -40,6 +39,12 @@ def expected(store: MemoryStore, line: Line) -> Verdict:
     if Ref(*held.head.version[:2]) in line.truth:
         return Verdict.GONE if line.foreign.tombstone else Verdict.UPDATE
     return Verdict.CONFLICT
+
+
+def decision_on(store: MemoryStore, line: Line) -> Decision | None:
+    """What settles a row: a decision about this version of this entity, or about this record of it [K5]."""
+    found = (store.decisions.get((version, line.key)) for version in covering(line))
+    return next(filter(None, found), None)
 
 
 def _identical(held: Held, line: Line) -> bool:
@@ -95,6 +100,8 @@ class Oracle:
         if found is Verdict.UNREADABLE:
             self.counts[PASSED_ON] += line.origin != self.liar
             return
+        if found is not Verdict.KNOWN and _is_false_copy(store, line):
+            raise Broken("it differs from the record it names, and we hold that one [K4]")
         if held is None:
             if found is not expected(store, line):
                 raise Broken("there never was a local record [K3]")
@@ -105,7 +112,7 @@ class Oracle:
         is_shown = version.origin != store.origin or version.seq in store.feed.lines
         if found in (Verdict.UPDATE, Verdict.GONE) and not is_shown:
             raise Broken("it would go over an edit that nobody was ever shown [K4]")
-        if found is Verdict.KNOWN and line.foreign.version not in store.decisions:
+        if found is Verdict.KNOWN and decision_on(store, line) is None:
             self._check_known(line, held)
 
     def _check_known(self, line: Line, held: Held) -> None:
@@ -118,17 +125,21 @@ class Oracle:
         self.counts[HIDDEN] += version.origin != self.liar
 
     def _check_settled(self, store: MemoryStore, line: Line, verdict: Verdict) -> None:
-        decided = store.decisions.get(line.foreign.version)
+        decision = decision_on(store, line)
         name, known = (line.key, line.version), self._known.setdefault(store.origin, set())
         if verdict is not Verdict.KNOWN:
-            if decided is not None or name in known:
+            if decision is not None or name in known:
                 raise Broken(f"{named(line.version)} was settled before [K5]")
-        elif decided is None:
+        elif decision is None:
             known |= {name} if line.key in store.heads else set()
-        elif not line.lied and decided.key != line.key:
-            self.counts[OTHER_ENTITY] += 1
-        elif not line.lied and not same_payload(decided, line):
+        elif self._is_genuine(line) and not same_payload(decision.line, line):
+            if not decision.above_pin:
+                raise Broken("what was decided had another payload, and we could have looked [K4] [K5]")
             self.counts[OTHER_PAYLOAD] += 1
+
+    def _is_genuine(self, line: Line) -> bool:
+        """Whether this is the payload of the version it shows: no liar had a hand in it."""
+        return not line.lied or (line.foreign.root is None and line.origin != self.liar)
 
     # --- records ---
 
@@ -148,14 +159,13 @@ class Oracle:
             if any(seq and Ref(origin, seq) not in line.truth for seq in says) or max(says) < newest:
                 raise Broken(f"a record includes {named(origin)}@{newest}, and (context, claims) say {says} [K2]")
 
-    def check_join(self, store: MemoryStore, joined: Joined) -> None:
-        """Where all are honest nothing is left out.
-
-        But for one thing that costs nothing: a version of ours that we withheld, and showed only within a later copy.
-        """
+    def check_join(self, joined: Joined) -> None:
+        """Where all are honest nothing is left out, and nothing is claimed that the context says already."""
         for origin, seq in joined.false_entries:
-            if origin != store.origin or seq in store.feed.lines or seq > store.last_seq:
-                raise Broken(f"{named(origin)}@{seq} is called a lie, and all are honest [K4]")
+            raise Broken(f"{named(origin)}@{seq} is called a lie, and all are honest [K4]")
+        for origin, seq in joined.claims.items():
+            if seq <= joined.context.get(origin, 0):
+                raise Broken(f"the claim {named(origin)}@{seq} says no more than the context [K4]")
         self.counts[CLAIMED] += bool(joined.claims)
 
 
@@ -169,24 +179,20 @@ class KeptVerdicts:
         self._rows: dict[tuple[str, Key], tuple[Line, Judgement]] = {}
         self._log_seen = 0
         self._states_seen = 0
-        self._decisions: set[Version] = set()
 
     def forget_what_changed(self, store: MemoryStore) -> None:
-        """Local records, decisions, a publish and mirrors that got where a judgement waits."""
+        """Local records (decisions are some), a publish and mirrors that got where a judgement waits."""
         touched = {line.key for line in store.log[self._log_seen :]}
-        decided = self._decisions ^ set(store.decisions)
         published = len(store.feed.states) > self._states_seen
         for name, (line, judgement) in list(self._rows.items()):
             waits = (judgement.waits_on, judgement.root_waits_on)
             if (
                 line.key in touched
-                or line.foreign.version in decided
                 or (published and judgement.false_entry is not None)
                 or any(wait is not None and store.pin(wait[0]) >= wait[1] for wait in waits)
             ):
                 del self._rows[name]
         self._log_seen, self._states_seen = len(store.log), len(store.feed.states)
-        self._decisions = set(store.decisions)
 
     def compare(self, line: Line, judgement: Judgement) -> None:
         """Keep a judgement; Broken when another one was kept and nothing told that it had changed."""
@@ -194,6 +200,16 @@ class KeptVerdicts:
         if before is line and kept[:2] != judgement[:2]:
             raise Broken(f"{kept.verdict} ({kept.label}) was kept, and nothing says that it changed [T1]")
         self._rows[line.origin, line.key] = (line, judgement)
+
+
+def _is_false_copy(store: MemoryStore, line: Line) -> bool:
+    """Whether our mirror shows the record that this one says it is a copy of, and that is another."""
+    root, mirror = line.foreign.root, store.mirrors.get(line.version.origin)
+    shown = None if root is None or mirror is None else mirror.lines.get(root.seq)
+    if shown is None:
+        return False
+    same_entity = shown.key == line.key and shown.foreign.tombstone == line.foreign.tombstone
+    return not (shown.own == root and shown.foreign.root is None and same_entity and same_payload(shown, line))
 
 
 def _only_claimed(store: MemoryStore, line: Line) -> bool:

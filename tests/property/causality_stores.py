@@ -21,6 +21,7 @@ from journal.mutation import Author, seal
 from journal.projection import head_of
 
 Key = tuple[str, str]
+Decided = tuple[Version, Key]  # a decision covers a version of one entity, and no other [K5]
 Truth = frozenset[Ref]
 
 
@@ -36,15 +37,6 @@ class Judge(Protocol):
         same_payload: Callable[[], bool],
         facts: Facts,
     ) -> Judgement: ...
-
-
-class Rules(NamedTuple):
-    """What is under test. A mutant replaces one of these."""
-
-    judge: Judge = causality.judge
-    join: Callable[[ForeignHead, LocalHead | None, Facts], Joined] = causality.join
-    root_of_copy: Callable[[ForeignHead], Version | None] = lambda foreign: foreign.version
-    facts: Callable[[Facts], Facts] = lambda facts: facts
 
 
 class Line(NamedTuple):
@@ -66,12 +58,40 @@ class Line(NamedTuple):
         """The authored version this is, or claims to be a copy of."""
         return Ref(*self.foreign.version[:2])
 
+    @property
+    def own(self) -> Version:
+        """This very record, whatever it claims to be a copy of."""
+        return Version(self.origin, self.record.seq, self.record.c[:12])
+
 
 class Held(NamedTuple):
     """The local head of an entity and the record it came from."""
 
     head: LocalHead
     line: Line
+
+
+class Decision(NamedTuple):
+    """What was shown when it was decided, and whether our mirror could have told whose copy it is."""
+
+    line: Line
+    above_pin: bool
+
+
+Decisions = Mapping[Decided, Decision]
+
+
+class Rules(NamedTuple):
+    """What is under test. A mutant replaces one of these."""
+
+    judge: Judge = causality.judge
+    join: Callable[[ForeignHead, LocalHead | None, Facts], Joined] = causality.join
+    root_of_copy: Callable[[ForeignHead], Version | None] = lambda foreign: foreign.version
+    rejected: Callable[[Line, Verdict], Version] = lambda line, verdict: (
+        line.own if verdict is Verdict.UNREADABLE else line.foreign.version
+    )
+    covers: Callable[[Decisions, Version, Key], bool] = lambda decisions, version, key: (version, key) in decisions
+    facts: Callable[[Facts], Facts] = lambda facts: facts
 
 
 def named(what: str | Ref) -> str:
@@ -125,8 +145,8 @@ class MemoryStore:
         self.heads: dict[Key, Held] = {}
         self.feed = Feed()
         self.mirrors: dict[str, Mirror] = {}
-        self.decisions: dict[Version, Line] = {}  # with what was shown when it was decided
-        self.rejections: list[Version] = []
+        self.decisions: dict[Decided, Decision] = {}
+        self.rejections: list[Decided] = []
         self.joined: Joined | None = None  # by the newest accept
         self._c = chain_start(origin)
         self._machine = cast("Machine", _Clockwork(origin))
@@ -166,22 +186,27 @@ class MemoryStore:
             context=joined.context,
             claims=joined.claims,
         )
-        self.decisions[line.foreign.version] = line
+        self._decide(line, line.foreign.version)
         truth = line.truth | (held.line.truth if held else frozenset())
         return self._append(draft, truth, lied=line.lied)
 
     def reject(self, line: Line) -> None:
-        """A decision on exactly this version [K5]."""
-        version = line.foreign.version
+        """A decision on exactly this version; on this record alone where it cannot be read: its root may lie [K5]."""
+        version = self._rules.rejected(line, self.judge(line).verdict)
         draft = Draft("reject", *line.key, cause=str(Ref(line.origin, line.foreign.seq)), root=str(version))
         self._append(draft, frozenset())
-        self.decisions[version] = line
-        self.rejections.append(version)
+        self.rejections.append(self._decide(line, version))
 
-    def reopen(self, version: Version) -> None:
+    def _decide(self, line: Line, version: Version) -> Decided:
+        self.decisions[version, line.key] = Decision(line, version.seq > self.pin(version.origin))
+        return version, line.key
+
+    def reopen(self, rejected: Decided) -> None:
         """Take a rejection back [K5]."""
-        self._append(Draft("reopen", *self.decisions.pop(version).key, root=str(version)), frozenset())
-        self.rejections = [other for other in self.rejections if other != version]
+        version, key = rejected
+        del self.decisions[rejected]
+        self._append(Draft("reopen", *key, root=str(version)), frozenset())
+        self.rejections = [other for other in self.rejections if other != rejected]
 
     def _append(self, draft: Draft, truth: Truth, *, lied: bool = False) -> Line:
         found = seal(
@@ -284,7 +309,7 @@ class MemoryStore:
         return self._rules.judge(
             line.foreign,
             held.head if held else None,
-            decided=line.foreign.version in self.decisions,
+            decided=any(self._rules.covers(self.decisions, version, line.key) for version in covering(line)),
             same_payload=lambda: held is not None and same_payload(held.line, line),
             facts=self._facts,
         )
@@ -316,7 +341,25 @@ class MemoryStore:
         line = self.mirrors[origin].lines.get(seq) if origin in self.mirrors else None
         if line is None:
             return None
-        return changes_entity(line) and line.foreign.root is None and line.key == (item_type, item_id)
+        return _is_version_of(line, (item_type, item_id))
+
+    def is_copy(self, foreign: ForeignHead) -> bool | None:
+        """Whether a copy is the record it names; None where our mirror does not show that one."""
+        root, key = foreign.version, (foreign.item_type, foreign.item_id)
+        line = self.mirrors[root.origin].lines.get(root.seq) if root.origin in self.mirrors else None
+        if line is None:
+            return None
+        copy = self.mirrors[foreign.origin].newest[key]
+        return line.own == root and _is_version_of(line, key) and same_payload(line, copy)
+
+
+def covering(line: Line) -> tuple[Version, Version]:
+    """The versions on which a decision settles this row: the one it shows, and this very record of it."""
+    return line.foreign.version, line.own
+
+
+def _is_version_of(line: Line, key: Key) -> bool:
+    return changes_entity(line) and line.foreign.root is None and line.key == key
 
 
 def foreign_head(origin: str, record: Record) -> ForeignHead:

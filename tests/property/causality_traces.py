@@ -63,7 +63,7 @@ def trace(seed: int, *, liar: bool = False) -> Trace:
     rng = random.Random(seed)
     stores = rng.randint(3 if liar else 2, 5)
     shape = Shape(stores, rng.randint(1, 2), _topology(rng, stores), rng.randrange(stores) if liar else None)
-    verbs = VERBS | {"lie": 30} if liar else VERBS
+    verbs = VERBS | {"lie": 30, "reject": 8} if liar else VERBS
     chosen = rng.choices(list(verbs), list(verbs.values()), k=rng.randint(30, 80))
     return Trace(
         shape, tuple(Step(verb, rng.randrange(stores), rng.randrange(1 << 20), _value(rng)) for verb in chosen)
@@ -276,14 +276,15 @@ class World:
             return None
         line = found[step.pick % len(found)]
         store.reject(line)
-        return f"rejects {named(line.origin)}@{line.record.seq} (version {named(line.version)})"
+        version, _ = store.rejections[-1]
+        return f"rejects {named(line.origin)}@{line.record.seq} (version {named(Ref(*version[:2]))})"
 
     def _reopen(self, store: MemoryStore, step: Step) -> str | None:
         if not store.rejections:
             return None
-        version = store.rejections[step.pick % len(store.rejections)]
-        store.reopen(version)
-        return f"reopens {named(Ref(*version[:2]))}"
+        rejected = store.rejections[step.pick % len(store.rejections)]
+        store.reopen(rejected)
+        return f"reopens {named(Ref(*rejected[0][:2]))} of {rejected[1][1]}"
 
     def _wrote(self, store: MemoryStore, key: Key, act: Callable[[], Line]) -> str:
         """Let a store write a record about an entity, look at the record, and tell it."""
@@ -292,7 +293,7 @@ class World:
         if store.origin != self.oracle.liar:
             self.oracle.check_record(store, line, held.head if held else None)
             if line.record.cause is not None and not line.lied and store.joined is not None:
-                self.oracle.check_join(store, store.joined)
+                self.oracle.check_join(store.joined)
         return _told(line)
 
     # --- lies ---
@@ -321,6 +322,7 @@ class World:
         """What a root can name: what was published of this or another entity, or what nobody wrote."""
         for store in self.stores:
             lines = list(store.feed.lines.values())
+            yield from [line.foreign.version for line in lines if changes_entity(line) and line.key == key][-1:] * 4
             yield from (line.foreign.version for line in rng.sample(lines, min(3, len(lines))) if changes_entity(line))
             yield Version(store.origin, rng.randint(1, store.last_seq + 3), f"{rng.randrange(1 << 48):012x}")
 

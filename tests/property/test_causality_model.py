@@ -19,7 +19,7 @@ from federation.causality import Facts, ForeignHead, Joined, Judgement
 from federation.model import Verdict
 from journal import Draft, LocalHead, Version
 from tests.property import causality_oracle as seen
-from tests.property.causality_stores import Line, MemoryStore, Rules, named
+from tests.property.causality_stores import Decisions, Key, Line, MemoryStore, Rules, named
 from tests.property.causality_traces import ENTITIES, Shape, Step, World, failure_of, play_all, shrink, trace
 
 HONEST_TRACES = 4_000
@@ -140,12 +140,12 @@ def test_conflicts_settled_one_at_a_time_come_to_an_end_and_all_agree(sees: tupl
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
-X = ENTITIES[0]
+X, Y = ENTITIES
 A, B, C = range(3)
 
 
 class Table:
-    """Some stores that a test moves by hand, with one entity; everyone can pull from everyone."""
+    """Some stores that a test moves by hand, x where no other entity is named; everyone can pull from everyone."""
 
     def __init__(self, stores: int, *, liar: int | None = None) -> None:
         near = tuple(tuple(other for other in range(stores) if other != store) for store in range(stores))
@@ -155,8 +155,10 @@ class Table:
     def put(self, store: int, payload: bytes | None, *, private: bool | None = None) -> Version:
         return self.stores[store].write(X, payload, private=private).foreign.version
 
-    def lie(self, store: int, payload: bytes, context: dict[int, int], root: Version | None = None) -> None:
-        draft = Draft("accept", *X, payload, root=None if root is None else str(root))
+    def lie(
+        self, store: int, payload: bytes, context: dict[int, int], root: Version | None = None, key: Key = X
+    ) -> None:
+        draft = Draft("accept", *key, payload, root=None if root is None else str(root))
         self.stores[store].forge(draft, {self.stores[other].origin: seq for other, seq in context.items()}, {})
 
     def pull(self, store: int, *others: int) -> None:
@@ -170,19 +172,19 @@ class Table:
         if self.stores[store].origin != self.world.oracle.liar:
             self.world.oracle.check(self.stores[store])
 
-    def row(self, store: int, of: int) -> Line:
-        return self.stores[store].mirrors[self.stores[of].origin].newest[X]
+    def row(self, store: int, of: int, key: Key = X) -> Line:
+        return self.stores[store].mirrors[self.stores[of].origin].newest[key]
 
-    def verdict(self, store: int, of: int) -> Verdict:
-        return self.stores[store].judge(self.row(store, of)).verdict
+    def verdict(self, store: int, of: int, key: Key = X) -> Verdict:
+        return self.stores[store].judge(self.row(store, of, key)).verdict
 
     def accept(self, store: int, of: int) -> Line:
         line = self.stores[store].accept(self.row(store, of))
         self.look(store)
         return line
 
-    def reject(self, store: int, of: int) -> None:
-        self.stores[store].reject(self.row(store, of))
+    def reject(self, store: int, of: int, key: Key = X) -> None:
+        self.stores[store].reject(self.row(store, of, key))
         self.look(store)
 
     def payload(self, store: int) -> bytes | None:
@@ -243,7 +245,7 @@ def test_reopening_takes_a_rejection_back() -> None:
     """[K5]"""
     table = conflict()
     table.reject(B, A)
-    table.stores[B].reopen(table.row(B, A).foreign.version)
+    table.stores[B].reopen((table.row(B, A).foreign.version, X))
     assert table.verdict(B, A) is Verdict.CONFLICT
 
 
@@ -351,14 +353,43 @@ def test_a_lie_offers_nothing_over_an_edit_that_was_never_shown() -> None:
     assert table.verdict(A, B) is Verdict.UPDATE  # it may have seen it, and says so
 
 
-def test_a_false_copy_settles_the_version_it_names() -> None:
-    """[K5]: the decision is on what C says it shows. Nothing else of a version travels than its name."""
-    table = Table(3, liar=C)
+def false_copy(table: Table, key: Key = X) -> None:
+    """A writes x, and C shows something else, under some name, as a copy of it."""
     version = table.put(A, b'{"by":"a"}')
-    table.lie(C, b'{"spam":true}', {A: 1}, root=version)
+    table.lie(C, b'{"spam":true}', {A: 1}, root=version, key=key)
+
+
+def test_a_false_copy_of_what_we_mirror_is_unreadable_and_settles_nothing_but_itself() -> None:
+    """[K4] [K5]: the reject covers the record of C, and not the version that it names."""
+    table = Table(3, liar=C)
+    false_copy(table)
     table.pull(B, A, C)
+    assert table.verdict(B, C) is Verdict.UNREADABLE
     table.reject(B, C)
+    assert table.verdict(B, C) is Verdict.KNOWN
+    assert table.verdict(B, A) is Verdict.NEW
+
+
+def test_a_false_copy_of_what_we_do_not_mirror_settles_the_version_it_names() -> None:
+    """[K5]: the limit. Nobody but A can tell what A@1 was, and B decides on what C says it shows."""
+    table = Table(3, liar=C)
+    false_copy(table)
+    table.pull(B, C)
+    table.reject(B, C)
+    table.pull(B, A)
     assert table.verdict(B, A) is Verdict.KNOWN
+
+
+@pytest.mark.parametrize("pulled", [(A, C), (C,)], ids=["A mirrored before", "A mirrored after"])
+def test_a_false_copy_of_another_entity_never_settles_the_version_it_names(pulled: tuple[int, ...]) -> None:
+    """[K5]: a decision is about an entity, whatever its root says."""
+    table = Table(3, liar=C)
+    false_copy(table, Y)
+    table.pull(B, *pulled)
+    table.reject(B, C, Y)
+    table.pull(B, A)
+    assert table.verdict(B, A) is Verdict.NEW
+    assert table.verdict(B, C, Y) is Verdict.KNOWN
 
 
 # --- the model bites -------------------------------------------------------------------------------------------------
@@ -451,6 +482,10 @@ def claims_are_nothing(foreign: ForeignHead, local: LocalHead | None) -> tuple[F
     return foreign if foreign.root else foreign._replace(claims={}), local
 
 
+def any_entity(decisions: Decisions, version: Version, key: Key) -> bool:
+    return any(version == decided for decided, _ in decisions)
+
+
 def join_without(what: str) -> Rules:
     def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
         match what:
@@ -485,6 +520,9 @@ LYING_MUTANTS = {
     "judge takes claims for known": judge_with(claims_are_known),
     "judge takes what was never shown": Rules(facts=partial(with_facts, shown=lambda *_: True)),
     "newest version on its origin's word": Rules(facts=on_its_word),
+    "a reject believes the root of what cannot be read": Rules(rejected=lambda line, _: line.foreign.version),
+    "decisions settle other entities too": Rules(covers=any_entity),
+    "no copy is compared with its root": Rules(facts=partial(with_facts, is_copy=lambda _: None)),
 }
 
 

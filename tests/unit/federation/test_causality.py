@@ -25,6 +25,7 @@ class Known:
     pins: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, list[int]] = field(default_factory=dict)
     others: Mapping[str, list[int]] = field(default_factory=dict)  # mirrored, of another entity
+    copies: bool | None = None  # whether a copy is the mirrored record it names; None: that one is not shown
     published: frozenset[int] = frozenset(range(1, 100))
     old_last_seq: int = 0
 
@@ -44,6 +45,9 @@ class Known:
         if seq in self.versions.get(origin, []):
             return True
         return False if seq in self.others.get(origin, []) else None
+
+    def is_copy(self, foreign: ForeignHead) -> bool | None:
+        return self.copies
 
 
 def version(origin: str, seq: int) -> Version:
@@ -349,16 +353,34 @@ def test_a_copy_of_a_version_of_ours_that_we_do_not_have_is_unreadable() -> None
         assert judged(head, ours).label == "a copy of a version of ours that we do not have"
 
 
-def test_a_copy_of_a_record_that_we_know_to_be_another_entity_is_unreadable() -> None:
-    """[K4]"""
+@pytest.mark.parametrize("pinned", [2, 9])
+def test_a_copy_that_differs_from_the_mirrored_record_it_names_is_unreadable(pinned: int) -> None:
+    """[K4]: in digest, entity, kind or payload."""
     head = foreign(B, 3, {A: 2}, root=version(A, 2))
-    found = judged(head, facts=Known({A: 9, B: 3}, others={A: [2]}))
-    assert found == Judgement(Verdict.UNREADABLE, "a copy of a record that is no version of this entity")
+    found = judged(head, facts=Known({A: pinned, B: 3}, copies=False))
+    assert found == Judgement(Verdict.UNREADABLE, "a copy that differs from the record it names")
 
 
-def test_a_copy_of_a_record_that_its_origin_withholds_is_read() -> None:
-    """[K4]: nobody can tell what it is."""
-    assert judged(foreign(B, 3, {A: 2}, root=version(A, 2)), facts=Known({A: 9, B: 3})).verdict is Verdict.NEW
+@pytest.mark.parametrize("copies", [True, None], ids=["the same", "withheld"])
+def test_a_copy_of_what_we_mirror_or_of_what_its_origin_withholds_is_read(copies: bool | None) -> None:
+    """[K4]: of what is withheld nobody can tell what it is."""
+    head = foreign(B, 3, {A: 2}, root=version(A, 2))
+    assert judged(head, facts=Known({A: 9, B: 3}, copies=copies)) == Judgement(Verdict.NEW)
+
+
+def test_a_copy_is_not_compared_with_what_lies_beyond_our_pin() -> None:
+    """[K4]: nothing above it was verified."""
+    head = foreign(B, 3, {A: 2}, root=version(A, 2))
+    found = judged(head, facts=Known({A: 1, B: 3}, copies=False))
+    assert found == Judgement(Verdict.NEW, root_waits_on=(A, 2))
+
+
+def test_a_false_copy_of_what_we_have_stays_known() -> None:
+    """[K3]: known comes before unreadable; nobody is asked about a lie on what is settled."""
+    head = foreign(B, 3, {A: 2}, root=version(A, 2))
+    assert judged(head, local(version(A, 2)), Known({A: 9, B: 3}, copies=False)) == Judgement(
+        Verdict.KNOWN, "duplicate"
+    )
 
 
 def test_an_entry_for_what_we_never_published_counts_as_absent() -> None:
@@ -461,6 +483,33 @@ def test_a_false_claim_is_left_out_and_told() -> None:
     """[K4]"""
     found = joined(foreign(A, 2, {A: 2, OURS: 8}, claims={OURS: 9}), local(version(OURS, 3)))
     assert found == Joined({OURS: 3, A: 2}, {}, ((OURS, 8), (OURS, 9)))
+
+
+def test_entries_we_include_already_are_not_asked_about() -> None:
+    """[K4]: a version of ours that we withheld, and showed only within a later copy, is no lie."""
+    facts = Known({A: 2, B: 9}, {A: [2]}, {B: [4]}, published=frozenset())
+    head = foreign(A, 2, {A: 2, OURS: 3, B: 4}, claims={C: 1})
+    ours = local(version(OURS, 3), {OURS: 3, B: 4, C: 2})
+    assert joined(head, ours, facts) == Joined({A: 2, OURS: 3, B: 4, C: 2}, {}, ())
+
+
+def test_claims_that_say_no_more_than_the_context_are_dropped() -> None:
+    """[K4]: ours as well, once the versions themselves were accepted."""
+    ours = local(version(B, 4), {B: 4}, claims={A: 1, C: 7})
+    facts = Known({A: 2, B: 9}, {A: [2], B: [4]})
+    assert joined(foreign(A, 2, {A: 2}), ours, facts) == Joined({A: 2, B: 4}, {C: 7}, ())
+
+
+def test_of_more_claims_than_a_record_holds_that_of_the_root_is_kept() -> None:
+    """[K4]: a copy must reach its root; what else is dropped yields at worst a conflict."""
+    many = {f"es1{number:032}": 1 for number in range(MAX_CONTEXT_ENTRIES)}
+    root = version(f"es1{'z' * 32}", 5)
+    ours = local(version(OURS, 1), claims=many)
+    found = joined(foreign(A, 2, {}, root=root, claims={root.origin: 5}), ours, Known({A: 2}))
+    assert len(found.claims) == MAX_CONTEXT_ENTRIES
+    assert found.claims[root.origin] == 5
+    assert found.claims.items() <= {*many.items(), (root.origin, 5)}
+    assert found.false_entries == ()
 
 
 def test_our_copy_reaches_its_root_whatever_else_its_source_says() -> None:
