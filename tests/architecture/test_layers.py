@@ -53,13 +53,11 @@ DOORS = {
 
 # The doors of each room. A room that is not here has none; a name that ends in "/" stands for a folder.
 ROOMS: dict[str, set[str]] = {
-    # journal: one room opens files, one knows the machine and the user's folders on it, one keeps the database, whose
-    # files are SQLite's and not the disk's.
+    # journal: one room opens files, one knows the machine and the user's folders on it, one speaks SQLite.
     "journal/disk.py": {"files"},
     "journal/machine.py": {"files", "processes", "clock", "chance", "environment"},
-    "journal/index.py": {"database"},
+    "journal/database.py": {"database"},
     # federation: what crosses the border of the store stands in transports; the rest uses the journal's disk.
-    "federation/index.py": {"database", "files"},
     "federation/transports/brainclaw.py": {"files"},
     "federation/transports/directory.py": {"files"},
     # eventsync: composes, and meets the person. The only place with a terminal and an environment.
