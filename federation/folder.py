@@ -7,7 +7,7 @@ verdicts; what may enter a mirror is decided in `verification`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,6 +50,7 @@ class FeedFolder:
         self._raw: dict[str, bytes] = {}
         self._places: tuple[str, dict[int, int]] = ("", {})  # where the records of the slice last searched begin
         self._slices: list[SliceFile] | None = None
+        self._tiled_to: Head | None = None  # the head that the slices were looked for
         self._head: Head | None = None
 
     def head_bytes(self) -> bytes | None:
@@ -81,13 +82,20 @@ class FeedFolder:
         self._slices = self._head = None
 
     def slices(self) -> list[SliceFile]:
-        """The slices that cover the feed up to its head, in order; of overlapping ones (merged before) the longest."""
-        if self._slices is None:
-            self._slices = self._tiled()
+        """The slices that cover the feed up to its head, in order; of overlapping ones (merged before) the longest.
+
+        Looked for anew when the head is another: another process may have put it there.
+        """
+        head = self.head()
+        if self._slices is None or self._tiled_to is not head:
+            self._slices, self._tiled_to = self._tiled(head), head
         return self._slices
 
-    def _tiled(self) -> list[SliceFile]:
-        head = self.head()
+    def _slice_with(self, seq: int) -> SliceFile | None:
+        """The slice that holds a seq; the head is read only when none of those known does."""
+        return _holding(self._slices or (), seq) or _holding(self.slices(), seq)
+
+    def _tiled(self, head: Head | None) -> list[SliceFile]:
         if head is None:
             return []
         longest: dict[int, SliceFile] = {}
@@ -139,7 +147,7 @@ class FeedFolder:
 
     def find(self, seq: int) -> bytes | None:
         """The record line (or redact stub) of a seq; None when it is withheld or not held."""
-        file = next((file for file in self.slices() if file.first_seq <= seq <= file.last_seq), None)
+        file = self._slice_with(seq)
         if file is None:
             return None
         raw = self.raw(file)
@@ -150,7 +158,7 @@ class FeedFolder:
 
     def line_at(self, slice_first: int, offset: int, length: int) -> bytes:
         """A line by its place; DamagedFeed when the place is not in the feed."""
-        file = next((file for file in self.slices() if file.first_seq <= slice_first <= file.last_seq), None)
+        file = self._slice_with(slice_first)
         if file is None or file.first_seq != slice_first:
             raise DamagedFeed(f"no slice begins at seq {slice_first}", path=self.folder, rule="F3")
         return self.raw(file)[offset : offset + length]
@@ -169,6 +177,10 @@ class FeedFolder:
                 if state.seq >= seq:
                     break
         return (state.c.hex(), state.t.hex()) if state.seq == seq else None
+
+
+def _holding(slices: Sequence[SliceFile], seq: int) -> SliceFile | None:
+    return next((file for file in slices if file.first_seq <= seq <= file.last_seq), None)
 
 
 def pack(raw: bytes) -> bytes:

@@ -166,7 +166,9 @@ class Holdings:
         """Learn of local records since the last time: touched entities are judged again, decisions are kept."""
         self.store.refresh()
         kept = self.index.local_position()
-        if kept is not None and not self.store.fits(kept):
+        if kept is not None and not self.store.fits(kept):  # another journal, or this one as it was before [J11]
+            self.index.forget_local(self.store.origin)
+            self.take_in_own_feed()
             kept = None
         if kept is not None and kept.seq == self.store.position().seq:
             return

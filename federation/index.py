@@ -191,6 +191,15 @@ class Index:
             for table in ("heads", "origins", "marks", "receipts", "counts"):
                 db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
 
+    def forget_local(self, origin: str) -> None:
+        """Drop what was learned of our own journal and feed: they are not the ones this was read from."""
+        with self._db.change() as db:
+            for table in ("local", "decisions", "withheld", "counts"):
+                db.execute(f"DELETE FROM {table}")
+            for table in ("origins", "marks"):
+                db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
+            db.execute("UPDATE heads SET verdict = NULL")
+
     def add_withheld(self, origin: str, ranges: Iterable[tuple[int, int]], position: tuple[int, str]) -> None:
         """Remember which seqs our own feed withholds, up to a position in it."""
         with self._db.change() as db:

@@ -40,6 +40,10 @@ class MemoryTransport:
         self._place = place
         self._left = fails_after
 
+    def create(self) -> None:
+        """Nothing is needed but the place itself."""
+        self._reach()
+
     def origins(self) -> Listing:
         """The origins that have a head."""
         self._reach()

@@ -29,14 +29,6 @@ from tests.integration.world import (
 )
 
 
-class Place(MemoryTransport):
-    """A place in memory that may be far away."""
-
-    def create(self) -> None:
-        """Nothing is needed."""
-        self._reach()
-
-
 def push(store: Sharing, *, confirmed: bool = False) -> tuple[PushReport, int]:
     """Push to the bus; the report and the exit code."""
     run = store.push(store.remotes(None), confirmed=confirmed)
@@ -73,7 +65,7 @@ def test_slices_go_before_the_head_and_what_is_there_is_not_sent_again(world: Wo
     """[F4]"""
     store = world.store("a")
     place = MemoryPlace()
-    remote = place_remote(lambda: Place(place, is_local=True))
+    remote = place_remote(lambda: MemoryTransport(place, is_local=True))
     for number in range(3):
         put(store, f"p{number}")
         store.publish()
@@ -90,14 +82,14 @@ def test_a_push_that_breaks_down_shows_the_former_feed_and_is_made_good_by_the_n
     """[F4] Readers never see half of it."""
     store, reader = world.store("a"), world.store("reader")
     place = MemoryPlace()
-    good = place_remote(lambda: Place(place, is_local=True))
+    good = place_remote(lambda: MemoryTransport(place, is_local=True))
     put(store, "p1")
     store.publish()
     store.push([good])
     for number in range(2, 5):
         put(store, f"p{number}")
         store.publish()
-    (report,) = store.push([place_remote(lambda: Place(place, is_local=True, fails_after=after))]).remotes
+    (report,) = store.push([place_remote(lambda: MemoryTransport(place, is_local=True, fails_after=after))]).remotes
     assert report.result == "unavailable"
     assert only(pull(reader, [good])).last_seq == 1
     store.push([good])
@@ -267,7 +259,7 @@ def test_the_first_push_to_a_place_that_is_not_local_needs_a_person(world: World
     """[F1] Exit 22, and nothing goes out; later pushes ask nobody."""
     store = published(world)
     place = MemoryPlace()
-    remote = place_remote(lambda: Place(place, is_local=False))
+    remote = place_remote(lambda: MemoryTransport(place, is_local=False))
     run = store.push([remote])
     assert (results(run), run.exit_code) == (["needs_decision"], exits.DECISION)
     assert place.files == {}
@@ -283,7 +275,7 @@ def test_one_remote_that_fails_stops_no_other(world: World) -> None:
     """[F6]"""
     store = published(world)
     place = MemoryPlace(reachable=False)
-    run = store.push([place_remote(lambda: Place(place)), *store.remotes(None)])
+    run = store.push([place_remote(lambda: MemoryTransport(place)), *store.remotes(None)])
     assert (results(run), run.exit_code) == (["unavailable", "pushed"], exits.PARTLY)
 
 

@@ -50,6 +50,11 @@ class World:
         path = folder or store.store.folder
         return self._opened(Store.open(path, disk=disk or QuickDisk(), machine=machine, data_folder=self.keys))
 
+    def again(self, store: Sharing) -> Sharing:
+        """The same store as another process has it open beside this one."""
+        machine = FixedMachine(self.keys)
+        return self._opened(Store.open(store.store.folder, disk=QuickDisk(), machine=machine, data_folder=self.keys))
+
     def copied(self, store: Sharing, name: str) -> Sharing:
         """A copy of a store's folder, which a person declared to be the store itself."""
         self.close(store)
