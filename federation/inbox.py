@@ -191,13 +191,16 @@ class Inbox:
             return self._commit([self._reject(row, reason) for row in rows], agent)
 
     def _reject(self, row: Row, reason: str | None) -> Draft:
-        """The decision; about an entity whose type or id our journal cannot hold it names the record alone [J10]."""
+        """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].
+
+        That is so of what is unreadable, and of an entity whose type or id our journal cannot hold [J10].
+        """
+        version = Version(row.origin, row.seq, row.digest[:12])
         try:
             entity: tuple[str, str | None] = (check_item_type(row.item_type), check_item_id(row.item_id))
+            version = version if row.verdict == Verdict.UNREADABLE else row.foreign_head().version
         except InvalidInput:
             entity = (_UNNAMED_TYPE, None)
-        own = Version(row.origin, row.seq, row.digest[:12])
-        version = own if row.verdict == Verdict.UNREADABLE else row.foreign_head().version  # its root may be a lie
         cause, root = str(Ref(row.origin, row.seq)), str(version)
         return Draft("reject", *entity, summary=reason, cause=cause, root=root)
 
