@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from eventsync.exits import exit_of
+from eventsync.exits import TABLE, exit_of
 from eventsync.report import Document, error_document, key_of
 from eventsync.text import clean, pad, pretty_json, shorten, width
 
@@ -177,7 +177,16 @@ def diff_document(found: Difference) -> Document:
 
 def left_rows(left: Iterable[Left]) -> list[Document]:
     """Candidates that a decision left as they were."""
-    return [{"id": entry.id, "verdict": str(entry.verdict), "reason": entry.reason} for entry in left]
+    return [
+        {
+            "id": entry.id,
+            "item_type": entry.item_type,
+            "item_id": entry.item_id,
+            "verdict": str(entry.verdict),
+            "reason": entry.reason,
+        }
+        for entry in left
+    ]
 
 
 def remote_document(remote: RemoteStatus) -> Document:
@@ -360,10 +369,12 @@ def diff_lines(found: Difference) -> Iterator[str]:
     yield from changed or ["the payloads are the same"]
 
 
-def left_lines(left: Iterable[Left]) -> Iterator[str]:
-    """Candidates that a decision left as they were."""
+def left_lines(left: Sequence[Left]) -> Iterator[str]:
+    """Candidates that a decision left as they were, and after conflicts how one is decided."""
     for entry in left:
-        yield f"left: {entry.id}  {clean(entry.reason)}"
+        yield f"left: {entry.id}  {key_of(entry.item_type, entry.item_id)}  {clean(entry.reason)}"
+    if any(entry.verdict == "conflict" for entry in left):
+        yield f"{TABLE['ConflictUndecided'].hint}"
 
 
 def status_lines(status: Status) -> Iterator[str]:

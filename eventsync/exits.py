@@ -130,6 +130,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "both sides are as they were; docs/format.md, `When something is wrong`, tells what this can mean",
         ),
         "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; `eventsync status` tells what waits"),
+        "ConflictUndecided": Exit(
+            DECISION,
+            "conflict_undecided",
+            "`eventsync diff CND` shows both; `accept CND --theirs` takes theirs, `reject CND` keeps yours",
+        ),
         "SecretFound": Exit(
             DECISION,
             "secret_found",

@@ -8,6 +8,7 @@ FederationError
 ├── RemoteReadOnly        the place can be pulled from, not pushed to
 ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
 ├── DecisionNeeded        a person has to decide first
+│   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
 │   └── SecretFound       a record looks as if it held a secret [F1]
 ├── NoSuchCandidate       no candidate with that id
 └── DamagedFeed           our own feed or a mirror is not what it must be
@@ -48,6 +49,10 @@ class ForeignDataRefused(FederationError):
 
 class DecisionNeeded(FederationError):
     """A person has to decide; nothing was changed."""
+
+
+class ConflictUndecided(DecisionNeeded):
+    """A candidate conflicts with what is here, and nobody said which of the two is taken; nothing was changed."""
 
 
 class SecretFound(DecisionNeeded):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from federation.causality import join
-from federation.errors import DecisionNeeded, NoSuchCandidate
+from federation.errors import ConflictUndecided, DecisionNeeded, NoSuchCandidate
 from federation.holdings import Holdings
 from federation.index import Row
 from federation.model import OPEN_CAP, OPEN_VERDICTS, Candidate, DecisionReport, Left, Verdict, candidate_id
@@ -134,8 +134,8 @@ class Inbox:
     def accept(self, wanted: Sequence[str], *, theirs: bool, agent: str) -> DecisionReport:
         """Accept named candidates as one batch, all or none.
 
-        NoSuchCandidate, DecisionNeeded (a conflict without `theirs`, an unreadable one) and InvalidInput (its id or
-        payload breaks our limits [J10]) write nothing.
+        NoSuchCandidate, ConflictUndecided (without `theirs`), DecisionNeeded (an unreadable one) and InvalidInput (its
+        id or payload breaks our limits [J10]) write nothing.
         """
         with self._deciding():
             rows = _distinct(self.find(text) for text in wanted)
@@ -143,10 +143,11 @@ class Inbox:
                 reason = self._refusal(row, theirs) or _twice(row, rows)
                 if reason is not None:
                     name = f"{_id(row)} ({row.item_type}/{row.item_id})"
-                    raise DecisionNeeded(f"{name}: {reason}", seq=row.seq, rule="K3")
-            open_rows = [row for row in rows if row.verdict != Verdict.KNOWN]
-            settled = [Left(_id(row), Verdict.KNOWN, "settled before") for row in rows if row.verdict == Verdict.KNOWN]
-            return self._commit([self._draft(row) for row in open_rows], agent)._replace(left=tuple(settled))
+                    undecided = row.verdict == Verdict.CONFLICT and not theirs
+                    kind = ConflictUndecided if undecided else DecisionNeeded
+                    raise kind(f"{name}: {reason}", seq=row.seq, rule="K3")
+            open_rows, settled = _without_settled(rows)
+            return self._commit([self._draft(row) for row in open_rows], agent)._replace(left=settled)
 
     def accept_all(self, wanted: Filter, *, theirs: bool, agent: str) -> DecisionReport:
         """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason.
@@ -172,7 +173,7 @@ class Inbox:
                     if reason is None:
                         drafts[key] = draft
                 if reason is not None:
-                    left.append(Left(candidate.id, candidate.verdict, reason))
+                    left.append(_left(row, candidate.verdict, reason))
             report = self._commit(list(drafts.values()), agent)
             left += [found for row in doubles if (found := self._still_open(row)) is not None]
             return report._replace(left=tuple(left))
@@ -182,13 +183,13 @@ class Inbox:
         now = self._holdings.index.row(row.origin, row.item_type, row.item_id)
         if now is None or now.verdict not in OPEN_VERDICTS:
             return None
-        return Left(_id(row), now.verdict, "another origin's version of this entity was accepted: look again")
+        return _left(row, now.verdict, "another origin's version of this entity was accepted: look again")
 
     def reject(self, wanted: Sequence[str], *, reason: str | None, agent: str) -> DecisionReport:
         """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5]."""
         with self._deciding():
-            rows = [row for row in _distinct(self.find(text) for text in wanted) if row.verdict != Verdict.KNOWN]
-            return self._commit([self._reject(row, reason) for row in rows], agent)
+            rows, settled = _without_settled(_distinct(self.find(text) for text in wanted))
+            return self._commit([self._reject(row, reason) for row in rows], agent)._replace(left=settled)
 
     def _reject(self, row: Row, reason: str | None) -> Draft:
         """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].
@@ -269,6 +270,16 @@ class Inbox:
 
 def _id(row: Row) -> str:
     return candidate_id(row.origin, row.item_type, row.item_id)
+
+
+def _left(row: Row, verdict: str, reason: str) -> Left:
+    return Left(_id(row), row.item_type, row.item_id, verdict, reason)
+
+
+def _without_settled(rows: Sequence[Row]) -> tuple[list[Row], tuple[Left, ...]]:
+    """The rows there is something to decide about, and those that stay as they are."""
+    settled = tuple(_left(row, Verdict.KNOWN, "settled before") for row in rows if row.verdict == Verdict.KNOWN)
+    return [row for row in rows if row.verdict != Verdict.KNOWN], settled
 
 
 def _twice(row: Row, rows: Sequence[Row]) -> str | None:

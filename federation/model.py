@@ -216,6 +216,8 @@ class Left(NamedTuple):
     """A candidate that an accept or reject left as it was."""
 
     id: str
+    item_type: str
+    item_id: str
     verdict: str
     reason: str
 
