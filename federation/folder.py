@@ -163,6 +163,17 @@ class FeedFolder:
             raise DamagedFeed(f"no slice begins at seq {slice_first}", path=self.folder, rule="F3")
         return self.raw(file)[offset : offset + length]
 
+    def c_at(self, seq: int) -> str | None:
+        """The c of the line that ends at a seq; None when no line ends there. Reads one slice."""
+        following = next((file for file in self.slices() if file.last_seq > seq), None)
+        if following is None:
+            return None
+        if following.first_seq == seq + 1:
+            return feed.prev_c_of(self.raw(following)).hex()
+        lines = feed.body_of(self.raw(following)).split(b"\n")
+        found = next((split_c(line) for line in lines if line and line_end(line) == seq), None)
+        return None if found is None else found[1].hex()
+
     def at(self, seq: int, mark: State | None = None) -> tuple[str, str] | None:
         """(c, t) after the line that ends at a seq; None when no line ends there. `mark` saves the walk up to it."""
         head = self.head()

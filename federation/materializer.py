@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from federation.feed import prev_c_of
 from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row
 from federation.nesting import MAX_NESTING, nests_too_deep
@@ -95,7 +94,7 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
     position, c = index.position(origin)
     if head is None or (position, c) == (head.last_seq, head.c):
         return 0
-    if position >= head.last_seq or not _continues(feed, position, c):  # another mirror: a restored backup
+    if position >= head.last_seq or (c and feed.c_at(position) != c):  # not the mirror this was read from: a backup
         index.forget(origin)
         position = 0
     position = max(position, head.start_seq)
@@ -116,12 +115,6 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
             batch.flush(index, (position, ""))
     batch.flush(index, (head.last_seq, head.c))
     return taken
-
-
-def _continues(feed: FeedFolder, position: int, c: str) -> bool:
-    """Whether a mirror is the one that was read up to a position: what comes next follows from the c there."""
-    following = next((file for file in feed.slices() if file.first_seq == position + 1), None)
-    return position == 0 or not c or (following is not None and prev_c_of(feed.raw(following)).hex() == c)
 
 
 def _runs(raw: bytes) -> Iterator[tuple[int, bytes]]:
