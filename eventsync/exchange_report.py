@@ -17,7 +17,16 @@ from eventsync.text import clean, pad, pretty_json, shorten, width
 if TYPE_CHECKING:
     from eventsync.sharing import PullRun, PushRun, RemoteStatus, Status, SyncRun
     from federation.inbox import Difference
-    from federation.model import Candidate, Left, OriginPull, PublishReport, PushReport, RemotePull, Withheld
+    from federation.model import (
+        Candidate,
+        DecisionReport,
+        Left,
+        OriginPull,
+        PublishReport,
+        PushReport,
+        RemotePull,
+        Withheld,
+    )
 
 _REASONS: Final = {
     "type": "type is not in [publish].types",
@@ -46,7 +55,7 @@ _HINTS: Final = {
     "incomplete": "nothing was changed: a later pull takes it when all of it is there",
     "refused": "nothing was changed; docs/format.md [F5] says what is checked",
     "fork": "nothing was changed; both heads are kept, docs/format.md [F5] says how to decide whom to believe",
-    "braked": "`eventsync inbox --json` lists them; `eventsync pull --confirm` releases them",
+    "braked": "`eventsync inbox --all` shows them, `eventsync pull --confirm` releases them",
 }
 
 
@@ -207,6 +216,7 @@ def status_document(status: Status) -> Document:
             "published_seq": store.published_seq,
         },
         "pending": status.pending,
+        "held": status.held,
         "remotes": [remote_document(remote) for remote in status.remotes],
         "origins": [
             {
@@ -215,6 +225,7 @@ def status_document(status: Status) -> Document:
                 "last_seq": found.last_seq,
                 "state": found.state,
                 "pending": found.pending,
+                "held": found.held,
                 "they_have_seq": found.they_have_seq,
                 "they_accepted": found.they_accepted,
                 "they_rejected": found.they_rejected,
@@ -336,7 +347,7 @@ def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator
     rows = [
         (
             candidate.id,
-            str(candidate.verdict),
+            f"{candidate.verdict}{' (held)' if candidate.held else ''}",
             key_of(candidate.item_type, candidate.item_id),
             shorten(clean(candidate.origin_name or short_origin(candidate.origin)), 24),
             clean(candidate.summary or candidate.label or ""),
@@ -377,6 +388,14 @@ def left_lines(left: Sequence[Left]) -> Iterator[str]:
         yield f"{TABLE['ConflictUndecided'].hint}"
 
 
+def held_lines(decided: DecisionReport) -> Iterator[str]:
+    """Candidates that an accept of all did not offer, and what helps."""
+    if decided.braked:
+        yield f"{decided.braked} are held after an unusually large pull: {_HINTS['braked']}"
+    if decided.capped:
+        yield f"{decided.capped} more are held: run it again"
+
+
 def status_lines(status: Status) -> Iterator[str]:
     """Where everything stands, for a person."""
     store = status.store
@@ -390,11 +409,12 @@ def status_lines(status: Status) -> Iterator[str]:
         yield f"  remote {clean(remote.name)}  {clean(remote.url)}  {last}{error}"
     for found in status.origins:
         yield _origin_line(found)
-    yield (
-        f"  {_count(status.pending, 'candidate')} open; `eventsync inbox` shows them"
-        if status.pending
-        else "  inbox is empty"
-    )
+    if status.pending:
+        where = "eventsync inbox --all" if status.held else "eventsync inbox"
+        held = _held_words(status.pending, status.held)
+        yield f"  {_count(status.pending, 'candidate')} open{held}; `{where}` shows them"
+    else:
+        yield "  inbox is empty"
 
 
 def _origin_line(found: Any) -> str:
@@ -402,7 +422,12 @@ def _origin_line(found: Any) -> str:
     decided = f", accepted {found.they_accepted} and rejected {found.they_rejected} of ours"
     decided = decided if found.they_accepted or found.they_rejected else ""
     state = "" if found.state == "ok" else f" [{found.state}]"
-    return f"  from {_who(found.name, found.origin)}{state}  seq {found.last_seq}, {found.pending} open{read}{decided}"
+    pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
+    return f"  from {_who(found.name, found.origin)}{state}  seq {found.last_seq}, {pending}{read}{decided}"
+
+
+def _held_words(pending: int, held: int) -> str:
+    return "" if not held else ", all held" if held == pending else f", {held} held"
 
 
 def _count(number: int, word: str) -> str:

@@ -72,9 +72,9 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "sync": {"publish": None, "publish_error": None, "push": None, "pull": None, "exit_code": None},
         "inbox": {"candidates": [], "held": 0},
         "diff": {"candidate": None, "local": None},
-        "accept": {"records": [], "left": []},
+        "accept": {"records": [], "left": [], "held": 0},
         "reject": {"records": [], "left": []},
-        "status": {"store": None, "pending": 0, "remotes": [], "origins": []},
+        "status": {"store": None, "pending": 0, "held": 0, "remotes": [], "origins": []},
         "demo": {"ok": False, "seconds": None, "lines": []},
         "identity keep": {"origin_store_id": None, "path": None, "moved": []},
     }

@@ -70,6 +70,7 @@ class Status(NamedTuple):
 
     store: StoreStatus
     pending: int
+    held: int  # of those pending
     remotes: Sequence[RemoteStatus]
     origins: Sequence[OriginStatus]
     warnings: Sequence[str]
@@ -265,6 +266,7 @@ class Sharing:
                 0 if own is None else own.last_seq,
             ),
             sum(found.pending for found in origins),
+            sum(found.held for found in origins),
             [self.remote_status(name) for name in self.config.remotes],
             origins,
             warnings,
@@ -285,6 +287,7 @@ class Sharing:
             self.holdings.pin(origin),
             state,
             counts.open + counts.held,
+            counts.held,
             None if saw is None else saw[0],
             accepted,
             rejected,

@@ -150,7 +150,8 @@ class Inbox:
             return self._commit([self._draft(row) for row in open_rows], agent)._replace(left=settled)
 
     def accept_all(self, wanted: Filter, *, theirs: bool, agent: str) -> DecisionReport:
-        """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason.
+        """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason, or
+        counted as held.
 
         Of several origins that offer the same entity the first is accepted; the others are judged against it, and are
         left when that does not settle them.
@@ -158,11 +159,15 @@ class Inbox:
         with self._deciding():
             drafts: dict[tuple[str, str], Draft] = {}
             left: list[Left] = []
+            held: Counter[bool] = Counter()  # by whether the brake holds it
             doubles: list[Row] = []
             for candidate in self.candidates(wanted):
-                if candidate.held or candidate.verdict not in OPEN_VERDICTS:
+                if candidate.verdict not in OPEN_VERDICTS:
                     continue
                 row = self._row_of(candidate)
+                if candidate.held:
+                    held[self._is_braked(row)] += 1
+                    continue
                 reason = self._refusal(row, theirs)
                 key = (row.item_type, row.item_id.lower())
                 if reason is None and key in drafts:
@@ -176,7 +181,7 @@ class Inbox:
                     left.append(_left(row, candidate.verdict, reason))
             report = self._commit(list(drafts.values()), agent)
             left += [found for row in doubles if (found := self._still_open(row)) is not None]
-            return report._replace(left=tuple(left))
+            return report._replace(left=tuple(left), capped=held[False], braked=held[True])
 
     def _still_open(self, row: Row) -> Left | None:
         """Whether a candidate is open beside another of the same entity that was just accepted."""

@@ -228,6 +228,8 @@ class DecisionReport(NamedTuple):
     written: tuple[Written, ...]
     left: tuple[Left, ...]
     cache_problem: str | None = None
+    capped: int = 0  # open ones beyond the cap of their origin: the next accept of all takes them [K5]
+    braked: int = 0  # open ones that the brake leaves to a person [K5]
 
 
 class OriginStatus(NamedTuple):
@@ -238,6 +240,7 @@ class OriginStatus(NamedTuple):
     last_seq: int
     state: str  # "ok", "fork", "bridge"
     pending: int
+    held: int  # of those pending
     they_have_seq: int | None
     they_accepted: int
     they_rejected: int

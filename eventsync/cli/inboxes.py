@@ -30,7 +30,7 @@ _candidates = click.argument("candidates", metavar="CND...", nargs=-1)
 @_type
 @click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only with one verdict.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N rows.")
-@click.option("--all", "settled_too", is_flag=True, help="Settled ones too: known and identical.")
+@click.option("--all", "settled_too", is_flag=True, help="Settled ones too, known and identical, and held ones.")
 @pass_console
 def inbox(
     console: Console,
@@ -50,14 +50,14 @@ def inbox(
             console.stream("candidates", islice(rows, limit), held=held)
         else:
             everything = list(found.inbox.candidates(wanted))
-            shown = [candidate for candidate in everything if not candidate.held]
+            shown = [candidate for candidate in everything if settled_too or not candidate.held]
             rows_shown = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
             console.answer_table(exchange_report.candidate_lines(rows_shown, console.columns))
             more = len(shown) - len(rows_shown)
             if more:
                 console.note(f"{more} more; --limit {len(shown)} shows them")
-            if held:
-                console.note(f"{held} more are held")
+            if held and not settled_too:
+                console.note(f"{held} more are held; `eventsync inbox --all` shows them")
             if not everything:
                 console.note("inbox is empty")
         if stale is not None:
@@ -122,12 +122,9 @@ def accept(
         if everything:
             wanted = Filter(found.origin_named(origin), item_type)
             decided = found.inbox.accept_all(wanted, theirs=theirs, agent=agent)
-            held = found.inbox.held(wanted)
         else:
-            decided, held = found.inbox.accept(candidates, theirs=theirs, agent=agent), 0
-        _print_decided(console, decided, "nothing to accept")
-        if held:
-            console.note(f"{held} more are held: run it again, or look why with `eventsync status`")
+            decided = found.inbox.accept(candidates, theirs=theirs, agent=agent)
+        _print_decided(console, decided, "nothing to accept", held=decided.capped + decided.braked)
 
 
 @click.command(
@@ -149,16 +146,16 @@ def reject(console: Console, candidates: tuple[str, ...], reason: str | None) ->
         _print_decided(console, decided, "nothing to reject")
 
 
-def _print_decided(console: Console, decided: DecisionReport, otherwise: str) -> None:
-    """Tell what was written and what was left; something left open needs a person (22)."""
-    if any(entry.verdict != Verdict.KNOWN for entry in decided.left):
+def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **more: int) -> None:
+    """Tell what was written and what was left; what is left open or to the brake needs a person (22)."""
+    if decided.braked or any(entry.verdict != Verdict.KNOWN for entry in decided.left):
         console.exit_code = exits.DECISION
     if console.json:
         document = report.records_document(decided.written, exchange_report.left_rows(decided.left))
-        console.document(document)
+        console.document({**document, **more})
         return
-    nothing = [] if decided.left else [otherwise]
+    nothing = [] if decided.left or decided.braked else [otherwise]
     for line in [report.written_line(record) for record in decided.written] or nothing:
         console.note(line)
-    for line in exchange_report.left_lines(decided.left):
+    for line in [*exchange_report.left_lines(decided.left), *exchange_report.held_lines(decided)]:
         console.note(line)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from federation.model import OPEN_CAP
+from journal import Store
 from tests.cli.answers import Run
 
 LAST = "`eventsync diff CND` shows both; `accept CND --theirs` takes theirs, `reject CND` keeps yours"
@@ -52,3 +54,74 @@ def test_what_was_settled_before_is_told_and_is_no_failure(run: Run, conflict: s
     assert (answer.code, answer.out) == (0, f"left: {conflict}  plan/pln_1  settled before\n")
     (left,) = run(verb, conflict, "--json").document["left"]
     assert left["verdict"] == "known"
+
+
+# --- what is held ----------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, numbers: range, **payload: object) -> None:
+    """One batch of notes, or of their deletions without a payload."""
+    with Store.open(folder).mutate() as mutation:
+        for number in numbers:
+            if payload:
+                mutation.put("note", f"n{number}", payload)
+            else:
+                mutation.delete("note", f"n{number}")
+
+
+@pytest.fixture
+def braked(run: Run, store: Path, tmp_path: Path) -> Path:
+    """22 entities that were accepted are deleted by their author, all at once."""
+    other = tmp_path / "other"
+    assert run("init", str(other), "--name", "other").code == 0
+    write(other, range(22), text="x")
+    run("publish", "--store", str(other))
+    run("pull", str(other))
+    assert run("accept", "--all").code == 0
+    write(other, range(22))
+    run("publish", "--store", str(other))
+    assert run("pull", str(other)).code == 22
+    return other
+
+
+def test_what_the_brake_holds_needs_a_decision_and_the_way_out_is_told(run: Run, braked: Path) -> None:
+    answer = run("accept", "--all")
+    assert (answer.code, answer.out) == (
+        22,
+        "22 are held after an unusually large pull: `eventsync inbox --all` shows them, "
+        "`eventsync pull --confirm` releases them\n",
+    )
+    answer = run("accept", "--all", "--json")
+    assert (answer.code, answer.document) == (22, {"records": [], "left": [], "held": 22})
+    assert run("pull", "--confirm", str(braked)).code == 0
+    assert run("accept", "--all").code == 0
+
+
+def test_status_tells_how_many_are_held(run: Run, braked: Path) -> None:
+    answer = run("status")
+    assert "seq 44, 22 open, all held" in answer.out
+    assert answer.out.endswith("22 candidates open, all held; `eventsync inbox --all` shows them\n")
+    run("accept", run("inbox", "--json").document["candidates"][0]["id"])
+    assert "21 open, all held" in run("status").out
+    seen = run("status", "--json").document
+    assert (seen["held"], seen["origins"][0]["held"]) == (21, 21)
+
+
+def test_inbox_shows_held_ones_with_all_and_marks_them(run: Run, braked: Path) -> None:
+    assert run("inbox").out == "22 more are held; `eventsync inbox --all` shows them\n"
+    lines = run("inbox", "--all").out.splitlines()
+    assert sum("gone (held)" in line for line in lines) == 22
+    assert not any("more are held" in line for line in lines)
+
+
+def test_beyond_the_cap_it_is_run_again(run: Run, store: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert run("init", str(other)).code == 0
+    write(other, range(OPEN_CAP + 30), text="x")
+    run("publish", "--store", str(other))
+    run("pull", str(other))
+    answer = run("accept", "--all")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "30 more are held: run it again")
+    assert run("status", "--json").document["pending"] == 30
+    answer = run("accept", "--all")
+    assert (answer.code, len(answer.out.splitlines())) == (0, 30)
