@@ -18,7 +18,7 @@ from federation.verification import State
 from journal import RECORD_VERSION, CacheUnreadable, Database, Disk, Position, Ref, Schema, Version, drop
 
 # Raised with every change of the tables; a program that reads newer records has another one.
-_LAYOUT: Final = RECORD_VERSION * 100 + 3
+_LAYOUT: Final = RECORD_VERSION * 100 + 4
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -30,7 +30,7 @@ CREATE TABLE heads (origin TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT 
     verdict TEXT, label TEXT, lie TEXT, root_on TEXT, root_seq INTEGER, waits_on TEXT, waits_seq INTEGER,
     PRIMARY KEY (origin, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX heads_entity ON heads (item_type, item_id);
-CREATE INDEX heads_asked ON heads (origin) WHERE verdict IS NULL;
+CREATE INDEX heads_asked ON heads (origin, seq) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
 CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
 CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
@@ -164,13 +164,14 @@ class Index:
 
         Rows of other origins that were judged by what this origin had not yet shown are asked again.
         """
+        by_key = sorted(rows, key=lambda row: row[:3])  # as they stand in the table: far fewer pages are touched
         with self._db.change() as db:
             db.executemany(
                 f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 17}) ON CONFLICT DO UPDATE SET "
                 + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[3:])
                 + ", lie = NULL, root_on = NULL, waits_on = NULL WHERE excluded.seq > heads.seq "
                 "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
-                rows,
+                by_key,
             )
             db.executemany(
                 "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?)", ((origin, *receipt) for receipt in receipts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -162,6 +163,20 @@ def test_a_pull_of_ten_new_records_opens_no_slice_but_theirs(tmp_path: Path, rea
         new = f"seg-{reader.records + 1:08d}-{reader.records + 10:08d}-"
         assert [name for name in costs[-1].opened_like(".zst") if new not in name] == []
     assert_costs_the_same(*costs)
+
+
+def test_no_question_of_a_pull_makes_sqlite_sort(tmp_path: Path, readers: list[Reader]) -> None:
+    """Questions are asked again and again while a first pull goes on: each must follow an index."""
+    reader = readers[0]
+    grown = reader.bus.with_name("grown")
+    make_feed(grown, [*[reader.records // 4] * 4, 10], known=entities(ENTITIES))
+    seen = cost_of_pull(reader, grown, Result.UPDATED)
+    database = sqlite3.connect(reader.folder / ".eventsync" / "federation" / "index.sqlite3")
+    asked = [text for text in seen.statements if text.startswith("SELECT") and " heads " in text]
+    plans = {text: database.execute(f"EXPLAIN QUERY PLAN {text}").fetchall() for text in asked}
+    database.close()
+    assert asked
+    assert [text for text, plan in plans.items() if "TEMP B-TREE" in str(plan)] == []
 
 
 HEAVY = {"cryptography", "dulwich", "pydantic", "rich"}
