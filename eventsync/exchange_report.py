@@ -251,6 +251,8 @@ def publish_lines(report: PublishReport) -> Iterator[str]:
     """What a publish did, and what it kept back."""
     if not report.changed:
         yield f"nothing new to publish (seq {report.last_seq})" if report.gen else "nothing to publish yet"
+    elif not report.published and not report.withheld:
+        yield f"nothing new but how far others were read (gen {report.gen})"
     else:
         yield f"published {_count(report.published, 'record')} up to seq {report.last_seq} (gen {report.gen})"
     yield from withheld_lines(report.withheld)
@@ -410,9 +412,7 @@ def status_lines(status: Status) -> Iterator[str]:
     for found in status.origins:
         yield _origin_line(found)
     if status.pending:
-        where = "eventsync inbox --all" if status.held else "eventsync inbox"
-        held = _held_words(status.pending, status.held)
-        yield f"  {_count(status.pending, 'candidate')} open{held}; `{where}` shows them"
+        yield f"  {open_line(status.pending, status.held)}"
     else:
         yield "  inbox is empty"
 
@@ -424,6 +424,12 @@ def _origin_line(found: Any) -> str:
     state = "" if found.state == "ok" else f" [{found.state}]"
     pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
     return f"  from {_who(found.name, found.origin)}{state}  seq {found.last_seq}, {pending}{read}{decided}"
+
+
+def open_line(pending: int, held: int) -> str:
+    """How many candidates are open, held ones too, and which command shows them."""
+    where = "eventsync inbox --all" if held else "eventsync inbox"
+    return f"{_count(pending, 'candidate')} open{_held_words(pending, held)}; `{where}` shows them"
 
 
 def _held_words(pending: int, held: int) -> str:

@@ -246,6 +246,11 @@ class Sharing:
             raise UnknownOrigin(f"{'no' if not found else 'more than one'} origin is called {wanted!r}")
         return found[0]
 
+    def pending(self) -> tuple[int, int]:
+        """How many candidates are open, and how many of them are held."""
+        counts = [self.holdings.counts(origin) for origin in self.holdings.mirror.origins()]
+        return sum(count.open + count.held for count in counts), sum(count.held for count in counts)
+
     # --- status ---
 
     def status(self) -> Status:

@@ -108,13 +108,16 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
         if console.json:
             console.document(exchange_report.pull_document(run))
             return
-        _tell_pulled(console, run)
+        _tell_pulled(console, found, run)
 
 
-def _tell_pulled(console: Console, run: PullRun) -> None:
+def _tell_pulled(console: Console, found: Sharing, run: PullRun) -> None:
     _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
     for warning in exchange_report.pull_warnings(run):
         console.warn(warning)
+    pending, held = found.pending()
+    if pending:
+        console.note(exchange_report.open_line(pending, held))
 
 
 def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, str | None]]) -> None:
@@ -157,7 +160,7 @@ def sync(console: Console) -> None:
         if run.publish_error is not None:
             console.error(f"nothing was published: {run.publish_error}", exits.exit_of(run.publish_error).hint)
         _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push, named=False))
-        _tell_pulled(console, run.pull)
+        _tell_pulled(console, found, run.pull)
 
 
 @click.command("status", cls=Command, example="eventsync status")

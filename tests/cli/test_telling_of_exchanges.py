@@ -76,3 +76,20 @@ def test_a_possible_secret_is_named_by_its_seq_and_not_shown(run: Run, store: Pa
     assert (answer.code, answer.out) == (22, "")
     assert "the record with seq 2 looks as if it held an AWS access key" in answer.err
     assert secret not in answer.err
+
+
+def test_a_pull_ends_with_what_is_open_and_where_it_is_seen(run: Run, other: Path) -> None:
+    last = "1 candidate open; `eventsync inbox` shows them"
+    assert run("pull", str(other)).out.splitlines()[-1] == last
+    assert run("pull", str(other)).out.splitlines()[-1] == last
+    assert run("pull", str(other), "-q").out == ""
+    assert "origins" in run("pull", str(other), "--json").document["remotes"][0]
+    run("accept", "--all")
+    assert "candidate" not in run("pull", str(other)).out
+
+
+def test_a_publish_that_only_tells_how_far_others_were_read_says_so(run: Run, other: Path) -> None:
+    assert run("publish").out == "nothing to publish yet\n"
+    run("pull", str(other))
+    assert run("publish").out == "nothing new but how far others were read (gen 1)\n"
+    assert run("publish").out == "nothing new to publish (seq 0)\n"
