@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventsync import exits
+from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
 from federation.bridge import BridgeSource
 from federation.errors import FederationError, UnknownRemote
@@ -232,7 +233,7 @@ class Sharing:
     @property
     def inbox(self) -> Inbox:
         """The candidates."""
-        return Inbox(self.holdings)
+        return Inbox(self.holdings, summary_of)
 
     def origin_named(self, wanted: str | None) -> str | None:
         """The origin id a person means: the id, a unique beginning of one, or a label only one origin has."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from federation.causality import join
 from federation.errors import ConflictUndecided, DecisionNeeded, NoSuchCandidate
@@ -28,6 +28,7 @@ from journal import (
     check_payload,
 )
 
+Title = Callable[[Mapping[str, Any]], str | None]
 _UNNAMED_TYPE: Final = "unnamed"  # of a decision about an entity whose type or id our journal cannot hold
 
 
@@ -50,10 +51,11 @@ class Difference(NamedTuple):
 
 
 class Inbox:
-    """The candidates of one store."""
+    """The candidates of one store; `title` finds a line for lists in a payload whose record brings none."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: Holdings, title: Title = lambda _: None) -> None:
         self._holdings = holdings
+        self._title = title
 
     # --- looking ---
 
@@ -265,12 +267,16 @@ class Inbox:
             row.item_type,
             row.item_id,
             None if row.tombstone else self._holdings.payload_bytes(row),
-            summary=row.summary,
+            summary=row.summary or self._title_of(row),
             cause=str(Ref(row.origin, row.seq)),
             root=None if authored else str(foreign.version),
             context=joined.context,
             claims=joined.claims,
         )
+
+    def _title_of(self, row: Row) -> str | None:
+        payload = self._holdings.payload(row)
+        return self._title(payload) if isinstance(payload, dict) else None
 
 
 def _id(row: Row) -> str:

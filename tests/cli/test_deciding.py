@@ -125,3 +125,19 @@ def test_beyond_the_cap_it_is_run_again(run: Run, store: Path, tmp_path: Path) -
     assert run("status", "--json").document["pending"] == 30
     answer = run("accept", "--all")
     assert (answer.code, len(answer.out.splitlines())) == (0, 30)
+
+
+# --- what an accept writes -------------------------------------------------------------------------------------------
+
+
+def test_an_accepted_record_without_a_summary_gets_one_from_its_payload(run: Run, store: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run("init", str(other))
+    write(other, range(1), text="Ask about the raise\nnot before Monday")
+    write(other, range(1, 2), number=7)
+    run("publish", "--store", str(other))
+    run("pull", str(other))
+    assert [found["summary"] for found in run("inbox", "--json").document["candidates"]] == [None, None]
+    run("accept", "--all")
+    seen = run("ls", "--json").document["entities"]
+    assert [entity["summary"] for entity in seen] == ["Ask about the raise", None]
