@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from eventsync.errors import ConfigError
+from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
 from federation.errors import UnknownRemote
 from journal import DamagedStore, Disk
 
@@ -152,13 +152,13 @@ def change(disk: Disk, path: Path, edit: Callable[[str], str]) -> Config:
 
 
 def add_remote(text: str, name: str, url: str) -> str:
-    """The text with `[remotes.NAME]` at its end, all else as it was; ConfigError when the name is taken."""
+    """The text with `[remotes.NAME]` at its end, all else as it was; RemoteExists when the name is taken."""
     import tomlkit
 
     _check_name(name)
     document = tomlkit.parse(text)
     if name in document.get("remotes", {}):
-        raise ConfigError(f"there is a remote {name!r} already")
+        raise RemoteExists(f"there is a remote {name!r} already")
     if isinstance(document.get("remotes"), tomlkit.items.InlineTable):
         document["remotes"][name] = {"url": url}
         return document.as_string()
@@ -187,7 +187,7 @@ def rename_remote(text: str, name: str, new_name: str) -> str:
     _check_name(new_name)
     document, remotes = _remotes(text, name)
     if new_name in remotes:
-        raise ConfigError(f"there is a remote {new_name!r} already")
+        raise RemoteExists(f"there is a remote {new_name!r} already")
     header = re.compile(rf"(?m)^([ \t]*\[[ \t]*remotes[ \t]*\.[ \t]*)(\"?){re.escape(name)}\2(?=[ \t]*[.\]])")
     renamed, headers = header.subn(rf"\g<1>{new_name}", text)
     if headers:
@@ -200,7 +200,7 @@ def rename_remote(text: str, name: str, new_name: str) -> str:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(_REMOTE_NAME, name):
-        raise ConfigError(_not_a_name(name))
+        raise InvalidArgument(_not_a_name(name))
 
 
 def _not_a_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
     ToolError
     ├── ConfigError           config.toml is not what it must be
+    ├── RemoteExists          a remote of that name is configured already
     ├── UnknownOrigin         no records of that origin are here
     ├── InvalidArgument       an argument that only the use case can judge
     ├── InputUnreadable       a file the person names, or standard input, cannot be read
@@ -34,6 +35,10 @@ class ToolError(Exception):
 
 class ConfigError(ToolError):
     """config.toml cannot be used as it is; it is untouched."""
+
+
+class RemoteExists(ToolError):
+    """A remote of that name is configured already; nothing was changed."""
 
 
 class UnknownOrigin(ToolError):

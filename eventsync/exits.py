@@ -111,9 +111,15 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             DISK, "store_read_only", "`eventsync verify` tells what the failed write left, once the disk works again"
         ),
         # Sharing.
-        "UnknownRemote": Exit(NOT_HERE, "unknown_remote", "`eventsync remote list` lists the remotes"),
+        "UnknownRemote": Exit(
+            NOT_HERE,
+            "unknown_remote",
+            "`eventsync remote add NAME PATH` adds one, `eventsync remote list` lists what is there",
+        ),
         "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/cli.md under `remote add`"),
-        "SourceUnavailable": Exit(UNAVAILABLE, "source_unavailable", "nothing was changed: try again later"),
+        "SourceUnavailable": Exit(
+            UNAVAILABLE, "source_unavailable", "is the drive mounted? nothing was changed, try again later"
+        ),
         "RemoteRefused": Exit(
             AUTHENTICATION,
             "remote_refused",
@@ -138,12 +144,18 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "SecretFound": Exit(
             DECISION,
             "secret_found",
-            "`eventsync put TYPE ID --private` keeps the entity here; `eventsync publish --help` if it is no secret",
+            "docs/format.md, `When something is wrong`, tells how to keep it here; "
+            "`eventsync publish --help` if it is no secret",
         ),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
         "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
         # The tool.
         "ConfigError": Exit(USAGE, "invalid_config", "the keys of config.toml are listed in docs/cli.md"),
+        "RemoteExists": Exit(
+            USAGE,
+            "remote_exists",
+            "`eventsync remote set-url NAME URL` changes where it is, `eventsync remote list` lists all",
+        ),
         "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync status` lists the origins this store knows"),
         "InvalidArgument": Exit(USAGE, "usage", None),
         "InputUnreadable": Exit(USAGE, "input_unreadable", None),

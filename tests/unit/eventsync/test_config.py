@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventsync import config
-from eventsync.errors import ConfigError
+from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
 from federation.errors import UnknownRemote
 
 PATH = Path("config.toml")
@@ -133,8 +133,9 @@ def test_a_remote_that_is_not_there_is_unknown() -> None:
 
 
 def test_a_name_that_is_taken_or_no_name_is_refused() -> None:
-    for name in ("b", "a b", "", "-a", "x" * 65, 'a]\nurl = "/evil"\n[remotes.b'):
-        with pytest.raises(ConfigError):
+    names = ("b", "a b", "", "-a", "x" * 65, 'a]\nurl = "/evil"\n[remotes.b')
+    for name, refused in zip(names, [RemoteExists, *[InvalidArgument] * 5], strict=True):
+        with pytest.raises(refused):
             config.add_remote(WRITTEN, name, "/z")
-        with pytest.raises(ConfigError):
+        with pytest.raises(refused):
             config.rename_remote(WRITTEN, "a", name)
