@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RemotePull,
         Withheld,
     )
+    from federation.publisher import Plan
 
 _REASONS: Final = {
     "type": "type is not in [publish].types",
@@ -34,6 +35,7 @@ _REASONS: Final = {
     "internal": "the journal's own",
     "void": "of a batch that was never finished",
     "torn": "lost in a crash before it was acknowledged",
+    "secret": "looks as if it held a secret: the publish would stop",
 }
 _RESULTS: Final = {
     "new": "new",
@@ -71,8 +73,8 @@ def error_value(error: Exception | None) -> Document | None:
     return value
 
 
-def publish_document(report: PublishReport, explained: Sequence[Withheld] | None = None) -> Document:
-    """What a publish did, or with `explained` would do."""
+def publish_document(report: PublishReport, plan: Plan | None = None) -> Document:
+    """What a publish did, or with a `plan` would do."""
     withheld: dict[str, int] = {}
     for (item_type, _), count in report.withheld.items():
         withheld[item_type] = withheld.get(item_type, 0) + count
@@ -83,7 +85,7 @@ def publish_document(report: PublishReport, explained: Sequence[Withheld] | None
         "published": report.published,
         "withheld": withheld,
         "slices": report.slices,
-        "explain": None if explained is None else [entry._asdict() for entry in explained],
+        "explain": None if plan is None else [entry._asdict() for entry in _explained(plan)],
     }
 
 
@@ -265,11 +267,16 @@ def withheld_lines(withheld: Mapping[tuple[str, str], int]) -> Iterator[str]:
             yield f"  withheld {_count(count, 'record')} of {clean(item_type)}: {_REASONS.get(reason, reason)}"
 
 
-def explain_lines(explained: Sequence[Withheld], published: int) -> Iterator[str]:
+def explain_lines(plan: Plan) -> Iterator[str]:
     """What a publish would do, record by record."""
-    yield f"would publish {_count(published, 'record')} and withhold {len(explained)}"
-    for entry in explained:
+    would = "would publish" if not plan.secrets else "would stop at a possible secret; with --yes it would publish"
+    yield f"{would} {_count(plan.published, 'record')} and withhold {len(plan.withheld)}"
+    for entry in _explained(plan):
         yield f"  seq {entry.seq}  {key_of(entry.item_type, entry.item_id)}  {_REASONS.get(entry.reason, entry.reason)}"
+
+
+def _explained(plan: Plan) -> list[Withheld]:
+    return sorted([*plan.withheld, *plan.secrets], key=lambda entry: entry.seq)
 
 
 def push_lines(run: PushRun) -> Iterator[str]:

@@ -161,12 +161,12 @@ class PublishReport(NamedTuple):
 
 
 class Withheld(NamedTuple):
-    """One record a publish keeps back, and why."""
+    """One record a publish keeps back, or is stopped by, and why."""
 
     seq: int
     item_type: str
     item_id: str | None
-    reason: str  # "type", "private", "internal", "void", "torn"
+    reason: str  # "type", "private", "internal", "void", "torn"; "secret" stops the publish
 
 
 class PushReport(NamedTuple):

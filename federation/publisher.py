@@ -23,7 +23,7 @@ from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishR
 from federation.secrets import find_secret
 from federation.signing import sign
 from federation.verification import State
-from journal import JOURNAL_TYPE, Entry, Position, Store, chain_start, is_temporary
+from journal import JOURNAL_TYPE, Entry, Position, Store, chain_start, decode_record, is_temporary
 
 DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
 Saw = Mapping[str, tuple[int, str, str]]
@@ -37,10 +37,11 @@ class PublishSettings(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a publish would do: how many records go out, and which do not and why."""
+    """What a publish would do: how many records go out, which do not and why, and which would stop it."""
 
     published: int
     withheld: tuple[Withheld, ...]
+    secrets: tuple[Withheld, ...]
 
 
 def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: bool = False) -> PublishReport:
@@ -79,8 +80,13 @@ def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
         holdings.own.forget_cached()
         withheld: list[Withheld] = []
         new = _News(store, settings, _known_head(store, holdings.own), position)
-        published = sum(line.kind == feed.RECORD_KIND for line in new.lines(withheld.append))
-        return Plan(published, tuple(withheld))
+        published, secrets = 0, []
+        for line in new.lines(withheld.append):
+            published += line.kind == feed.RECORD_KIND
+            if _secret_in(line) is not None:
+                record = decode_record(line.data)
+                secrets.append(Withheld(line.first, record.item_type, record.item_id, "secret"))
+        return Plan(published, tuple(withheld), tuple(secrets))
 
 
 def _known_head(store: Store, own: FeedFolder) -> Head | None:
@@ -195,9 +201,13 @@ class _News:
 
 def _refuse_secrets(lines: Iterable[FeedLine]) -> None:
     for line in lines:
-        kind = find_secret(line.data) if line.kind == feed.RECORD_KIND else None
+        kind = _secret_in(line)
         if kind is not None:
             raise SecretFound(f"the record with seq {line.first} looks as if it held {kind}", seq=line.first, rule="F1")
+
+
+def _secret_in(line: FeedLine) -> str | None:
+    return find_secret(line.data) if line.kind == feed.RECORD_KIND else None
 
 
 # --- writing it ------------------------------------------------------------------------------------------------------

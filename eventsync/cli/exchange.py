@@ -53,9 +53,9 @@ def _explain(console: Console, found: Sharing) -> None:
             counts[entry.item_type, entry.reason] += 1
         last_seq = 0 if head is None else head.last_seq
         report = PublishReport(found.store.origin, last_seq, gen, plan.published, counts, slices, False)
-        console.document(exchange_report.publish_document(report, plan.withheld))
+        console.document(exchange_report.publish_document(report, plan))
         return
-    console.answer(exchange_report.explain_lines(plan.withheld, plan.published))
+    console.answer(exchange_report.explain_lines(plan))
 
 
 @click.command(

@@ -93,3 +93,20 @@ def test_a_publish_that_only_tells_how_far_others_were_read_says_so(run: Run, ot
     run("pull", str(other))
     assert run("publish").out == "nothing new but how far others were read (gen 1)\n"
     assert run("publish").out == "nothing new to publish (seq 0)\n"
+
+
+def test_explain_names_the_record_that_would_stop_the_publish(run: Run, store: Path) -> None:
+    secret = "AKIA" + "ABCDEFGHIJKLMNOP"
+    run("put", "plan", "pln_1", "--set", f"key={secret}")
+    run("put", "session", "ses_1", "--set", f"key={secret}")  # it does not go out
+    run("put", "plan", "pln_2", "--set", "a=1")
+    answer = run("publish", "--explain")
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "would stop at a possible secret; with --yes it would publish 2 records and withhold 1",
+        "  seq 1  plan/pln_1  looks as if it held a secret: the publish would stop",
+        "  seq 2  session/ses_1  type is not in [publish].types",
+    ]
+    document = run("publish", "--explain", "--json").document
+    assert [(found["seq"], found["reason"]) for found in document["explain"]] == [(1, "secret"), (2, "type")]
+    assert document["withheld"] == {"session": 1}
