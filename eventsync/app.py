@@ -71,6 +71,7 @@ class StoreFacts(NamedTuple):
     public_key: str
     created_at: str
     path: Path
+    private_key_path: Path
     private_key_here: bool
     moved: Sequence[str]
     previous: Sequence[Previous]
@@ -132,6 +133,7 @@ def facts_of(store: Store) -> StoreFacts:
         public_key=store.file.public_key,
         created_at=store.file.created_at,
         path=store.folder,
+        private_key_path=store.private_key_path,
         private_key_here=here,
         moved=store.moved(),
         previous=store.previous,

@@ -90,7 +90,8 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "StoreCopied": Exit(
             DECISION,
             "store_copied",
-            "`eventsync identity show` tells what differs; `eventsync identity keep` only if no other copy is in use",
+            "`eventsync identity keep` if it was moved and no other copy is in use; for a second store, "
+            "`eventsync init` elsewhere and pull from this one; `eventsync identity show` tells what differs",
         ),
         "FormatTooNew": Exit(TOO_NEW, "format_too_new", "a newer eventsync reads it; nothing was changed"),
         "InvalidInput": Exit(USAGE, "invalid_input", "the limits are in docs/format.md"),

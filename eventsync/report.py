@@ -48,6 +48,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "public_key": None,
             "created_at": None,
             "path": None,
+            "private_key_path": None,
             "private_key_here": None,
             "moved": [],
             "previous": [],
@@ -190,6 +191,7 @@ def identity_document(facts: StoreFacts) -> Document:
         "public_key": facts.public_key,
         "created_at": facts.created_at,
         "path": str(facts.path),
+        "private_key_path": str(facts.private_key_path),
         "private_key_here": facts.private_key_here,
         "moved": list(facts.moved),
         "previous": [{"origin": p.origin, "last_seq": p.last_seq, "c": p.c, "t": p.t} for p in facts.previous],
@@ -260,14 +262,17 @@ def findings_line(findings: Sequence[Finding]) -> str:
 
 def identity_lines(facts: StoreFacts) -> Iterator[str]:
     """Who a store is, for people."""
+    from journal import moved_words
+
+    key = str(facts.private_key_path)
     rows = [
         ("origin", facts.origin),
         ("name", facts.name),
         ("made", facts.created_at),
         ("path", str(facts.path)),
         ("public key", facts.public_key),
-        ("private key", "here" if facts.private_key_here else "not on this machine"),
-        ("place", "as it was" if not facts.moved else f"not as it was: {', '.join(facts.moved)} differ"),
+        ("private key", key if facts.private_key_here else f"not on this machine; it was kept as {key}"),
+        ("place", "as it was" if not facts.moved else f"not as it was: {moved_words(facts.moved)}"),
         *(("previous", f"{previous.origin} up to seq {previous.last_seq}") for previous in facts.previous),
     ]
     for name, value in rows:
@@ -281,7 +286,7 @@ def made_line(origin: str, path: Path) -> str:
 
 def kept_line(origin: str, moved: Sequence[str]) -> str:
     """What identity keep did."""
-    return clean(f"{origin} stays here" + (f": {', '.join(moved)} written down" if moved else ", as it was"))
+    return clean(f"{origin} stays here" + (": where it stands now is written down" if moved else ", as it was"))
 
 
 def rest_line(left: int, order: str) -> str:

@@ -28,7 +28,7 @@ from federation.pusher import push
 from federation.transports import Transport, urls
 from federation.transports.brainclaw import BrainclawSource
 from federation.transports.directory import DirectoryTransport, is_brainclaw
-from journal import JournalError, Store
+from journal import JournalError, Store, moved_words
 
 if TYPE_CHECKING:
     from eventsync.config import Config
@@ -260,8 +260,7 @@ class Sharing:
         own = self.holdings.own.head()
         position = self.store.position()
         origins = [self._origin_status(origin) for origin in self.holdings.mirror.origins()]
-        moved = self.store.moved()
-        warnings = [text for text in (stale, f"copied or moved: {', '.join(moved)} differ" if moved else None) if text]
+        warnings = [text for text in (stale, self._moved_warning()) if text]
         return Status(
             StoreStatus(
                 self.store.origin,
@@ -277,6 +276,12 @@ class Sharing:
             origins,
             warnings,
         )
+
+    def _moved_warning(self) -> str | None:
+        moved = self.store.moved()
+        if not moved:
+            return None
+        return f"the store was copied, moved or restored: {moved_words(moved)}; {exits.TABLE['StoreCopied'].hint}"
 
     def _origin_status(self, origin: str) -> OriginStatus:
         counts = self.holdings.counts(origin)

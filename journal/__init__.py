@@ -33,7 +33,7 @@ from journal.errors import (
     StoreReadOnly,
 )
 from journal.findings import Finding, Report
-from journal.identity import Previous, origin_of
+from journal.identity import Previous, moved_words, origin_of
 from journal.index import Position
 from journal.log import Gap
 from journal.machine import Machine, default_data_folder
@@ -123,6 +123,7 @@ __all__ = [
     "find_store",
     "is_temporary",
     "link",
+    "moved_words",
     "origin_of",
     "seq_of",
     "split_c",

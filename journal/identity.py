@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from journal.model import STORE_FORMAT
 
 STORE_FILE: Final = "store.json"
 LOCAL_FILE: Final = "local.json"
+_FACT_WORDS: Final = {"machine_id": "machine", "folder_id": "folder"}
 
 
 class Previous(msgspec.Struct, frozen=True):
@@ -128,6 +129,13 @@ def write_local(disk: Disk, folder: Path, value: dict[str, Any]) -> None:
 def moved_facts(found: Mapping[str, Any], here: Mapping[str, str]) -> list[str]:
     """Which facts of local.json do not fit this place; empty when the store is where it was."""
     return [key for key, value in here.items() if found.get(key) != value]
+
+
+def moved_words(facts: Sequence[str]) -> str:
+    """What differs, for people: `its path and folder differ`."""
+    names = [_FACT_WORDS.get(fact, fact) for fact in facts]
+    several = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"its {several} {'differ' if len(names) > 1 else 'differs'}"
 
 
 def published_seq(local: Mapping[str, Any]) -> int:

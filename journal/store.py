@@ -136,6 +136,11 @@ class Store:
         """Origins this store had before."""
         return self.file.previous
 
+    @property
+    def private_key_path(self) -> Path:
+        """Where the private key is kept, whether it is there or not."""
+        return identity.key_path(self.data_folder, self.origin)
+
     def private_key(self) -> bytes:
         """The raw private key; DamagedStore when it is not on this machine."""
         return identity.read_key(self.disk, self.data_folder, self.origin)
@@ -155,7 +160,7 @@ class Store:
     def _refuse_when_copied(self, local: Mapping[str, Any]) -> None:
         moved = identity.moved_facts(local, identity.fingerprint(self.machine, self.folder))
         if moved:
-            text = f"the store was copied, moved or restored ({', '.join(moved)} differ)"
+            text = f"the store was copied, moved or restored: {identity.moved_words(moved)}"
             raise StoreCopied(text, path=self.folder, rule="I2")
 
     def local(self) -> dict[str, Any]:

@@ -164,11 +164,14 @@ def test_identity_show_tells_who_the_store_is(run: Run, store: Path) -> None:
         "public_key": opened.file.public_key,
         "created_at": opened.file.created_at,
         "path": str(store),
+        "private_key_path": str(opened.private_key_path),
         "private_key_here": True,
         "moved": [],
         "previous": [],
     }
     assert opened.origin in run("identity", "show").out
+    assert f"private key  {opened.private_key_path}\n" in run("identity", "show").out
+    assert opened.private_key_path.is_file()
 
 
 def test_identity_show_tells_when_the_private_key_is_elsewhere(
@@ -190,6 +193,19 @@ def test_a_moved_store_writes_again_after_identity_keep(
     assert run("identity", "keep", "--json").document["moved"] == ["path"]
     assert run("identity", "show", "--json").document["moved"] == []
     assert run("put", "note", "n", "--set", "n=1").code == 0
+
+
+def test_a_moved_store_is_told_in_words_with_what_can_be_done(
+    run: Run, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(store.parent, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert "not as it was: its path and folder differ\n" in run("identity", "show").out
+    refused, warned = run("put", "note", "n", "--set", "n=1").err, run("status").err
+    for told in (refused, warned):
+        assert "copied, moved or restored: its path and folder differ" in told
+        assert "`eventsync identity keep` if it was moved" in told
+        assert "`eventsync init` elsewhere and pull from this one" in told
 
 
 def test_identity_keep_never_asks_and_may_be_repeated(run: Run, store: Path) -> None:

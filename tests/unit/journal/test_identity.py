@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from journal import DamagedStore, Disk, Machine, Store, StoreCopied, default_data_folder, origin_of
+from journal import DamagedStore, Disk, Machine, Store, StoreCopied, default_data_folder, moved_words, origin_of
 from tests.doubles.machines import FixedMachine
 from tests.doubles.stores import SEED, delete, new_store, put, reopened, state
 
@@ -72,11 +72,23 @@ def test_a_copied_store_reads_but_does_not_write(store: Store, tmp_path: Path) -
     copy = Store.open(tmp_path / "copy", machine=store.machine, data_folder=store.data_folder)
     assert [head.item_id for head in copy.list()] == ["p1"]
     assert copy.moved() == ["path", "folder_id"]
-    with pytest.raises(StoreCopied, match=r"copied, moved or restored \(path, folder_id differ\) \[I2\]"):
+    with pytest.raises(StoreCopied, match=r"copied, moved or restored: its path and folder differ \[I2\]"):
         put(copy, "p2")
     with pytest.raises(StoreCopied), copy.lock():
         copy.settle()
     assert [record.seq for record in copy.log()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (["path"], "its path differs"),
+        (["path", "folder_id"], "its path and folder differ"),
+        (["machine_id", "path", "folder_id"], "its machine, path and folder differ"),
+    ],
+)
+def test_what_differs_is_told_in_words(facts: list[str], words: str) -> None:
+    assert moved_words(facts) == words
 
 
 def test_a_moved_store_asks_once_and_then_goes_on(store: Store, tmp_path: Path) -> None:
