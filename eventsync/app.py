@@ -78,10 +78,11 @@ class StoreFacts(NamedTuple):
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuild made again."""
+    """What a rebuild made again, and what of others it had to go without."""
 
     last_seq: int
     entities: int
+    left_out: Sequence[str]
 
 
 @contextlib.contextmanager
@@ -165,7 +166,8 @@ def rebuild(store: Store) -> Rebuilt:
     with contextlib.closing(holdings), holdings.lock():
         store.rebuild()
         holdings.rebuild()
-    return Rebuilt(store.position().seq, len(store.list()))
+        left_out = holdings.left_out()
+    return Rebuilt(store.position().seq, len(store.list()), left_out)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

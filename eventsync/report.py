@@ -41,7 +41,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "ls": {"entities": [], "stale": False},
         "log": {"records": []},
         "verify": {"ok": False, "findings": []},
-        "rebuild": {"last_seq": None, "entities": None},
+        "rebuild": {"last_seq": None, "entities": None, "left_out": []},
         "identity show": {
             "origin_store_id": None,
             "name": None,

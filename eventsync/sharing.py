@@ -287,8 +287,7 @@ class Sharing:
         counts = self.holdings.counts(origin)
         accepted, rejected = self.holdings.index.receipts(origin)
         bridged = origin.startswith(BRIDGE_PREFIX)
-        readable = not bridged and origin not in self.holdings.damaged
-        head = self.holdings.mirror.feed(origin).head() if readable else None
+        head = None if bridged else self.holdings.head(origin)
         saw = None if head is None else head.saw.get(self.store.origin)
         state = "bridge" if bridged else "fork" if self.holdings.mirror.fork_evidence(origin) else "ok"
         state = "damaged" if origin in self.holdings.damaged else state

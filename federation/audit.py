@@ -24,8 +24,10 @@ def audit(holdings: Holdings) -> Iterator[Finding]:
     for origin in holdings.mirror.origins():
         if origin.startswith(BRIDGE_PREFIX):
             yield from _bridge(holdings, origin)
+            yield from _brake(holdings, origin)
             continue
         yield from _feed(holdings.mirror.feed(origin), origin, "mirror-damaged")
+        yield from _brake(holdings, origin)
         for name in holdings.mirror.fork_evidence(origin):
             path = holdings.mirror.path(origin) / "fork" / name
             yield Finding(
@@ -84,6 +86,13 @@ def _bridge(holdings: Holdings, origin: str) -> Iterator[Finding]:
             folder.raw(copied)
     except (DamagedFeed, JournalError) as error:
         yield _error("mirror-damaged", error.message, error.path or folder.folder, error.seq)
+
+
+def _brake(holdings: Holdings, origin: str) -> Iterator[Finding]:
+    try:
+        holdings.mirror.brake(origin)
+    except DamagedFeed as error:
+        yield _error("mirror-damaged", error.message, error.path, None)
 
 
 def _error(finding: str, message: str, path: Path | str | None, seq: int | None) -> Finding:

@@ -19,7 +19,7 @@ from federation.brainclaw import BridgedLine, BridgedRecord
 from federation.errors import DamagedFeed
 from federation.index import Index, Row
 from federation.model import Refusal, Result
-from journal import RECORD_VERSION, Disk, Record
+from journal import RECORD_VERSION, Disk, JournalError, Record
 
 MAX_SEGMENT_BYTES: Final = 64 * 1024 * 1024  # they roll at 10 MiB and may pass that by one batch
 _STATE_FILE: Final = "bridge.json"
@@ -97,9 +97,13 @@ class BridgeFolder:
     def raw(self, copied: _Copied) -> bytes:
         """The verified bytes of one copied segment."""
         if self._raw[0] != copied.blake3:
-            data = self._disk.read(self.folder / copied.name)[: copied.bytes]
+            path = self.folder / copied.name
+            try:
+                data = self._disk.read(path)[: copied.bytes]
+            except JournalError as error:
+                raise DamagedFeed(f"cannot be read: {error}", path=path, rule="T1") from error
             if blake3(data).hexdigest() != copied.blake3:
-                raise DamagedFeed("content is not what was copied", path=self.folder / copied.name, rule="T1")
+                raise DamagedFeed("content is not what was copied", path=path, rule="T1")
             self._raw = (copied.blake3, data)
         return self._raw[1]
 

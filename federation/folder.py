@@ -161,7 +161,10 @@ class FeedFolder:
         file = self._slice_with(slice_first)
         if file is None or file.first_seq != slice_first:
             raise DamagedFeed(f"no slice begins at seq {slice_first}", path=self.folder, rule="F3")
-        return self.raw(file)[offset : offset + length]
+        around = self.raw(file)[offset - 1 : offset + length + 1]
+        if len(around) != length + 2 or around[:1] != b"\n" or around[-1:] != b"\n":
+            raise DamagedFeed(f"no line stands at byte {offset}", path=self.folder / file.name, rule="F3")
+        return around[1:-1]
 
     def c_at(self, seq: int) -> str | None:
         """The c of the line that ends at a seq; None when no line ends there. Reads one slice."""

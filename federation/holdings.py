@@ -21,7 +21,7 @@ from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
 from federation.materializer import materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
-from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts
+from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts, Head
 from federation.verification import line_end
 from journal import (
     ActionClass,
@@ -53,6 +53,7 @@ class Holdings:
         self.folder = store.folder / "federation"
         self.mirror = Mirror(store.disk, self.folder)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
+        self._missed = False  # whether a mirror was asked that cannot be read
 
     @cached_property
     def index(self) -> Index:
@@ -109,20 +110,36 @@ class Holdings:
         A mirror that cannot be read is left out and stands in `damaged`.
         """
         self.damaged.clear()
+        self.index.ask_doubtful_again()
         for origin in self.mirror.origins():
-            try:
+            with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
                 self.materialize(origin)
-            except DamagedFeed as error:
-                self.damaged[origin] = error
+                self.brake(origin)
         self.take_in_own_feed()
         self.take_in_journal()
         self.judge_all()
         for origin in self.mirror.origins():
             self._settle_brake(origin)
 
+    @contextlib.contextmanager
+    def _noting_damage(self, origin: str) -> Iterator[None]:
+        """Whoever finds out that a mirror cannot be read says so, for all that come after."""
+        try:
+            yield
+        except DamagedFeed as error:
+            self.damaged.setdefault(origin, error)
+            raise
+
+    def left_out(self) -> list[str]:
+        """What could not be read of others, and is missing from all that is shown of them."""
+        return [str(error) for error in self.damaged.values()]
+
     def _settle_brake(self, origin: str) -> None:
-        """Decide a pending brake, and release one under which nothing is open any more [K5]."""
-        brake = self.mirror.brake(origin)
+        """Decide a pending brake, and release one under which nothing is open any more [K5].
+
+        Not while the mirror cannot be read: what cannot be counted may be too much.
+        """
+        brake = None if origin in self.damaged else self.brake(origin)
         if brake is None:
             return
         changes, deletions = self.index.open_after(origin, brake.after_seq)
@@ -140,7 +157,7 @@ class Holdings:
                 self.refresh()
         except StoreLocked:
             return "another process is publishing, pulling or deciding"
-        return self.store.stale or next((f"left out: {error}" for error in self.damaged.values()), None)
+        return self.store.stale or ("; ".join(f"left out: {text}" for text in self.left_out()) or None)
 
     def materialize(self, origin: str) -> int:
         """Bring the index up to one mirror; how many record lines were taken [F7]."""
@@ -198,11 +215,22 @@ class Holdings:
         return Version.parse(found.root) if found.root else Version(version.origin, version.seq, found.c[:12])
 
     def judge_all(self) -> None:
-        """Compute every verdict that is not known, and keep it."""
-        while rows := self.index.unjudged(_JUDGED_AT_ONCE):
+        """Compute every verdict that is not known, and keep it; what a damaged mirror holds waits for its repair."""
+        while rows := self.index.unjudged(_JUDGED_AT_ONCE, without=self.damaged):
             heads = self.store.heads([(row.item_type, row.item_id) for row in rows])
             anything = self.index.has_decisions()
-            judged = [(row, self._judge(row, heads.get((row.item_type, row.item_id)), anything)) for row in rows]
+            judged: list[tuple[Row, Judgement, bool]] = []
+            for row in rows:
+                if row.origin in self.damaged:
+                    continue
+                self._missed = False
+                try:
+                    found = self._judge(row, heads.get((row.item_type, row.item_id)), anything)
+                except DamagedFeed:
+                    if row.origin not in self.damaged:
+                        raise  # not the mirror: a feed of our own
+                    continue
+                judged.append((row, found, self._missed))
             self.index.set_verdicts(judged)
 
     def _judge(self, row: Row, local: LocalHead | None, anything_decided: bool) -> Judgement:
@@ -235,13 +263,13 @@ class Holdings:
         """The payload of a foreign head as it stands in the mirror; None for tombstones and unreadable records."""
         if row.tombstone or row.unreadable is not None:
             return None
-        if row.origin.startswith(BRIDGE_PREFIX):
-            return self.bridge(row.origin).payload_at(row.slice, row.offset, row.length)
-        line = self._line_of(row)
-        record = decode_record(line)
-        if record.seq != row.seq or record.c != row.digest:
-            raise DamagedFeed("not the line the index speaks of", path=self.mirror.path(row.origin), seq=row.seq)
-        return record.payload_bytes
+        with self._noting_damage(row.origin):
+            if row.origin.startswith(BRIDGE_PREFIX):
+                return self.bridge(row.origin).payload_at(row.slice, row.offset, row.length)
+            record = decode_record(self._line_of(row))
+            if record.seq != row.seq or record.c != row.digest:
+                raise DamagedFeed("not the line the index speaks of", path=self.mirror.path(row.origin), seq=row.seq)
+            return record.payload_bytes
 
     def _line_of(self, row: Row) -> bytes:
         feed = self.mirror.feed(row.origin)
@@ -272,30 +300,46 @@ class Holdings:
 
     def name(self, origin: str) -> str:
         """The label an origin gives itself, "" where its mirror cannot be read; foreign text."""
-        if origin in self.damaged:
-            return ""
         if origin.startswith(BRIDGE_PREFIX):
-            return self.bridge(origin).name
-        head = self.mirror.feed(origin).head()
+            with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+                return self.bridge(origin).name
+            return ""
+        head = self.head(origin)
         return head.name if head is not None else ""
 
+    def head(self, origin: str) -> Head | None:
+        """The head in the mirror of a signed origin; None where there is none, or it cannot be read."""
+        with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+            if origin not in self.damaged:
+                return self.mirror.feed(origin).head()
+        self._missed = True
+        return None
+
     def counts(self, origin: str) -> Counts:
-        """Open, settled and held candidates of an origin [K5]."""
+        """Open, settled and held candidates of an origin [K5]; none of one whose mirror cannot be read."""
+        try:
+            brake = self.brake(origin)
+        except DamagedFeed:
+            brake = None
+        if origin in self.damaged:
+            return Counts()
         opened, settled = self.index.counts(origin)
-        brake = self.mirror.brake(origin)
         braked = 0 if brake is None or brake.pending else self.index.open_after(origin, brake.after_seq)[0]
         shown = min(opened - braked, OPEN_CAP)
         return Counts(shown, settled, opened - shown)
+
+    def brake(self, origin: str) -> Brake | None:
+        """The brake on an origin, if one is set; DamagedFeed when it cannot be read."""
+        with self._noting_damage(origin):
+            return self.mirror.brake(origin)
 
     def saw(self) -> dict[str, tuple[int, str, str]]:
         """How far we have read others, as our head tells them [F2]; of a damaged mirror nothing can be said."""
         found = {}
         for origin in self.mirror.origins():
-            if origin.startswith(BRIDGE_PREFIX) or origin in self.damaged:
-                continue
-            pin = self.mirror.feed(origin).pin()
-            if pin is not None:
-                found[origin] = (pin.seq, pin.c, pin.t)
+            head = None if origin.startswith(BRIDGE_PREFIX) else self.head(origin)
+            if head is not None:
+                found[origin] = (head.last_seq, head.c, head.t)
         return found
 
     # --- facts for causality [K4] ---
@@ -313,13 +357,11 @@ class Holdings:
         return seq <= self.index.position(origin)[0] and not self.index.is_withheld(seq)
 
     def pin(self, origin: str) -> int:
-        """The seq up to which we verified an origin."""
+        """The seq up to which we verified an origin; 0 for one whose mirror cannot be read."""
         if origin.startswith(BRIDGE_PREFIX):
             return self.index.position(origin)[0]
-        if origin in self.damaged:
-            return 0
-        pin = self.mirror.feed(origin).pin()
-        return 0 if pin is None else pin.seq
+        head = self.head(origin)
+        return 0 if head is None else head.last_seq
 
     def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
         """The newest version of an entity that an origin authored, as far as we hold it."""
@@ -365,9 +407,13 @@ class Holdings:
         return is_entity and record.root is None and (record.item_type, record.item_id) == (item_type, item_id)
 
     def _mirrored_line(self, origin: str, seq: int) -> bytes | None:
-        if origin.startswith(BRIDGE_PREFIX) or origin in self.damaged or origin not in self.mirror.origins():
+        if origin.startswith(BRIDGE_PREFIX) or origin not in self.mirror.origins():
             return None
-        return self.mirror.feed(origin).find(seq)
+        with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+            if origin not in self.damaged:
+                return self.mirror.feed(origin).find(seq)
+        self._missed = True
+        return None
 
     # --- rebuilding ---
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from federation.causality import join
-from federation.errors import ConflictUndecided, DecisionNeeded, NoSuchCandidate
+from federation.errors import ConflictUndecided, DamagedFeed, DecisionNeeded, NoSuchCandidate
 from federation.holdings import Holdings
 from federation.index import Row
 from federation.model import OPEN_CAP, OPEN_VERDICTS, Candidate, DecisionReport, Left, Verdict, candidate_id
@@ -60,7 +60,10 @@ class Inbox:
     # --- looking ---
 
     def candidates(self, wanted: Filter, *, payloads: bool = False) -> Iterator[Candidate]:
-        """Candidates by origin and seq, open ones first come; lazily, so that long lists can be streamed."""
+        """Candidates by origin and seq, open ones first come; lazily, so that long lists can be streamed.
+
+        None of a mirror that cannot be read: `Holdings.left_out` tells of it.
+        """
         opened: Counter[str] = Counter()
         rows = self._holdings.index.rows(
             origin=wanted.origin,
@@ -71,14 +74,18 @@ class Inbox:
         for row in list(rows):
             if row.origin in self._holdings.damaged:
                 continue
-            braked = self._is_braked(row)
-            if row.verdict in OPEN_VERDICTS and not braked:
-                opened[row.origin] += 1
-            held = row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
-            yield self._candidate(row, held, payloads)
+            try:
+                braked = self._is_braked(row)
+                if row.verdict in OPEN_VERDICTS and not braked:
+                    opened[row.origin] += 1
+                held = row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
+                found = self._candidate(row, held, payloads)
+            except DamagedFeed:
+                continue  # its origin stands in `damaged` now
+            yield found
 
     def _is_braked(self, row: Row) -> bool:
-        brake = self._holdings.mirror.brake(row.origin)
+        brake = self._holdings.brake(row.origin)
         return brake is not None and not brake.pending and row.seq > brake.after_seq
 
     def held(self, wanted: Filter) -> int:
@@ -108,8 +115,11 @@ class Inbox:
         )
 
     def payload(self, candidate: Candidate) -> object:
-        """The payload of a candidate as a value; None for a tombstone or an unreadable one."""
-        return self._holdings.payload(self._row_of(candidate))
+        """The payload of a candidate as a value; None for a tombstone or where it cannot be read."""
+        try:
+            return self._holdings.payload(self._row_of(candidate))
+        except DamagedFeed:
+            return None
 
     def find(self, wanted: str) -> Row:
         """The row of a candidate id or a unique beginning of one; NoSuchCandidate otherwise."""
@@ -136,11 +146,11 @@ class Inbox:
     def accept(self, wanted: Sequence[str], *, theirs: bool, agent: str) -> DecisionReport:
         """Accept named candidates as one batch, all or none.
 
-        NoSuchCandidate, ConflictUndecided (without `theirs`), DecisionNeeded (an unreadable one) and InvalidInput (its
-        id or payload breaks our limits [J10]) write nothing.
+        NoSuchCandidate, ConflictUndecided (without `theirs`), DecisionNeeded (an unreadable one), InvalidInput (its id
+        or payload breaks our limits [J10]) and DamagedFeed (our mirror of it cannot be read) write nothing.
         """
         with self._deciding():
-            rows = _distinct(self.find(text) for text in wanted)
+            rows = self._judged(wanted)
             for row in rows:
                 reason = self._refusal(row, theirs) or _twice(row, rows)
                 if reason is not None:
@@ -175,7 +185,11 @@ class Inbox:
                 if reason is None and key in drafts:
                     doubles.append(row)
                 elif reason is None:
-                    draft = self._draft(row)
+                    try:
+                        draft = self._draft(row)
+                    except DamagedFeed:
+                        left.append(_left(row, candidate.verdict, "our mirror of it cannot be read"))
+                        continue
                     reason = self._limit_broken(draft)
                     if reason is None:
                         drafts[key] = draft
@@ -195,7 +209,7 @@ class Inbox:
     def reject(self, wanted: Sequence[str], *, reason: str | None, agent: str) -> DecisionReport:
         """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5]."""
         with self._deciding():
-            rows, settled = _without_settled(_distinct(self.find(text) for text in wanted))
+            rows, settled = _without_settled(self._judged(wanted))
             return self._commit([self._reject(row, reason) for row in rows], agent)._replace(left=settled)
 
     def _reject(self, row: Row, reason: str | None) -> Draft:
@@ -219,6 +233,14 @@ class Inbox:
         with self._holdings.lock():
             self._holdings.refresh()
             yield
+
+    def _judged(self, wanted: Sequence[str]) -> list[Row]:
+        """The rows of candidates, each once; DamagedFeed where nothing could be judged."""
+        rows = _distinct(self.find(text) for text in wanted)
+        for row in rows:
+            if row.origin in self._holdings.damaged:
+                raise self._holdings.damaged[row.origin]
+        return rows
 
     def _row_of(self, candidate: Candidate) -> Row:
         row = self._holdings.index.row(candidate.origin, candidate.item_type, candidate.item_id)

@@ -8,7 +8,7 @@ depends on changes, and is then computed anew: NULL means "ask causality".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from federation.verification import State
 from journal import RECORD_VERSION, CacheUnreadable, Database, Disk, Position, Ref, Schema, Version, drop
 
 # Raised with every change of the tables; a program that reads newer records has another one.
-_LAYOUT: Final = RECORD_VERSION * 100 + 4
+_LAYOUT: Final = RECORD_VERSION * 100 + 5
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -28,10 +28,12 @@ CREATE TABLE heads (origin TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT 
     tombstone INTEGER NOT NULL, unreadable TEXT, summary TEXT,
     slice INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     verdict TEXT, label TEXT, lie TEXT, root_on TEXT, root_seq INTEGER, waits_on TEXT, waits_seq INTEGER,
+    doubtful INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (origin, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX heads_entity ON heads (item_type, item_id);
 CREATE INDEX heads_asked ON heads (origin, seq) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
+CREATE INDEX heads_doubtful ON heads (doubtful) WHERE doubtful = 1;
 CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
 CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
@@ -239,12 +241,12 @@ class Index:
             db.execute("INSERT OR REPLACE INTO local VALUES (1, ?, ?, ?, ?, ?)", position)
             db.execute("DELETE FROM counts")
 
-    def set_verdicts(self, judged: Iterable[tuple[Row, Judgement]]) -> None:
-        """Keep verdicts until something they depend on changes."""
+    def set_verdicts(self, judged: Iterable[tuple[Row, Judgement, bool]]) -> None:
+        """Keep verdicts until something they depend on changes; True are those that lacked a mirror we cannot read."""
         with self._db.change() as db:
             db.executemany(
                 "UPDATE heads SET verdict = ?, label = ?, lie = ?, root_on = ?, root_seq = ?, waits_on = ?, "
-                "waits_seq = ? WHERE origin = ? AND item_type = ? AND item_id = ?",
+                "waits_seq = ?, doubtful = ? WHERE origin = ? AND item_type = ? AND item_id = ?",
                 (
                     (
                         str(found.verdict),
@@ -252,11 +254,12 @@ class Index:
                         None if found.false_entry is None else f"{found.false_entry[0]}@{found.false_entry[1]}",
                         *(found.root_waits_on or (None, None)),
                         *(found.waits_on or (None, None)),
+                        int(doubtful),
                         row.origin,
                         row.item_type,
                         row.item_id,
                     )
-                    for row, found in judged
+                    for row, found, doubtful in judged
                 ),
             )
             db.execute("DELETE FROM counts")
@@ -266,12 +269,20 @@ class Index:
         with self._db.change() as db:
             db.execute("UPDATE heads SET verdict = NULL WHERE lie IS NOT NULL")
 
+    def ask_doubtful_again(self) -> None:
+        """What was judged without a mirror that could not be read: it may have been repaired."""
+        if self._db.one("SELECT 1 FROM heads WHERE doubtful = 1 LIMIT 1") is not None:
+            with self._db.change() as db:
+                db.execute("UPDATE heads SET verdict = NULL, doubtful = 0 WHERE doubtful = 1")
+
     # --- reading ---
 
-    def unjudged(self, limit: int) -> list[Row]:
-        """Rows whose verdict must be computed."""
+    def unjudged(self, limit: int, *, without: Collection[str] = ()) -> list[Row]:
+        """Rows whose verdict must be computed; none of origins whose mirror cannot be read."""
+        readable = f"AND origin NOT IN ({', '.join('?' * len(without))}) " if without else ""
         rows = self._db.rows(
-            f"SELECT {_COLUMNS} FROM heads WHERE verdict IS NULL ORDER BY origin, seq LIMIT ?", (limit,)
+            f"SELECT {_COLUMNS} FROM heads WHERE verdict IS NULL {readable}ORDER BY origin, seq LIMIT ?",
+            (*without, limit),
         )
         return [Row(*row) for row in rows]
 

@@ -117,6 +117,8 @@ def _keep(holdings: Holdings, origin: str, found: Checked, settings: Settings) -
         holdings.mirror.release_brake(origin)
     if found.slices or held is None or settings.confirm:
         holdings.refresh()
+    if origin in holdings.damaged:
+        raise holdings.damaged[origin]
     return _report(holdings, origin, _result(found), found.records)
 
 
@@ -127,7 +129,7 @@ def _result(found: Checked) -> Result:
 
 
 def _report(holdings: Holdings, origin: str, result: Result, records: int) -> OriginPull:
-    brake = holdings.mirror.brake(origin)
+    brake = holdings.brake(origin)
     return OriginPull(
         origin,
         holdings.name(origin),
@@ -146,7 +148,7 @@ def _refused(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, s
     if refusal.result is Result.FORK and evidence is not None and not settings.dry_run:
         with holdings.lock():
             holdings.mirror.freeze(origin, evidence)
-    known = holdings.mirror.feed(origin).pin() is not None
+    known = holdings.head(origin) is not None
     counts = holdings.counts(origin) if known else Counts()
     name = holdings.name(origin) if known else ""
     return OriginPull(origin, name, refusal.result, 0, holdings.pin(origin), counts, refusal)
@@ -154,13 +156,12 @@ def _refused(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, s
 
 def _contradictions(holdings: Holdings, origin: str) -> Iterator[str]:
     """What a head says it saw of others and what we hold of them: reported, and freezes nothing [F2]."""
-    head = None if origin.startswith(BRIDGE_PREFIX) else holdings.mirror.feed(origin).head()
+    head = None if origin.startswith(BRIDGE_PREFIX) else holdings.head(origin)
     for other, (seq, c, t) in (head.saw if head is not None else {}).items():
         own = other == holdings.store.origin
+        known = holdings.own.head() if own else holdings.head(other)
         if other in holdings.damaged:
             continue
-        feed = holdings.own if own else holdings.mirror.feed(other)
-        known = feed.head()
         if known is None or seq > known.last_seq:
             if own:
                 yield f"{origin} says it read us up to seq {seq}, which we never published"

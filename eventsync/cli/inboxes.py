@@ -60,8 +60,9 @@ def inbox(
                 console.note(f"{held} more are held; `eventsync inbox --all` shows them")
             if not everything:
                 console.note("inbox is empty")
-        if stale is not None:
-            console.warn(f"the newest candidates may be missing here: {stale}")
+        stale = stale or "; ".join(f"left out: {text}" for text in found.holdings.left_out())  # found while listing
+        if stale:
+            console.warn(f"candidates may be missing here: {stale}")
 
 
 def _titled(found: Sharing, candidate: Candidate) -> Candidate:

@@ -65,10 +65,16 @@ def verify(console: Console) -> None:
 def rebuild(console: Console) -> None:
     """Delete the caches and make them again from the journal.
 
-    Index and entity files are caches: nothing that was recorded is lost.
+    Index and entity files are caches: nothing that was recorded is lost. Exits with 12 when something that was pulled
+    cannot be read: the rest is there.
     """
     with opened_store(console) as store:
         rebuilt = app.rebuild(store)
+        for text in rebuilt.left_out:
+            console.exit_code = exits.DAMAGED
+            console.warn(f"left out: {text}")
         if console.json:
-            console.document({"last_seq": rebuilt.last_seq, "entities": rebuilt.entities})
+            console.document(
+                {"last_seq": rebuilt.last_seq, "entities": rebuilt.entities, "left_out": list(rebuilt.left_out)}
+            )
         console.note(f"rebuilt up to seq {rebuilt.last_seq}: {rebuilt.entities} entities")

@@ -115,7 +115,7 @@ def test_rebuild_gives_the_same_answers(run: Run, store: Path) -> None:
 
 
 def test_rebuild_as_json(run: Run, store: Path) -> None:
-    assert run("rebuild", "--json").document == {"last_seq": 0, "entities": 0}
+    assert run("rebuild", "--json").document == {"last_seq": 0, "entities": 0, "left_out": []}
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------
