@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from eventsync.exits import TABLE, exit_of
-from eventsync.report import Document, error_document, key_of
+from eventsync.report import Document, error_document, key_of, short_origin
 from eventsync.text import clean, pad, pretty_json, shorten, width
 
 if TYPE_CHECKING:
@@ -238,11 +238,6 @@ def status_document(status: Status) -> Document:
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
-
-
-def short_origin(origin: str) -> str:
-    """Enough of an origin id to tell it from others on a screen."""
-    return clean(origin if origin.startswith("brainclaw:") else f"{origin[:11]}…")
 
 
 def _who(name: str, origin: str) -> str:

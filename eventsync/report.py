@@ -206,6 +206,11 @@ def key_of(item_type: str, item_id: str | None) -> str:
     return clean(item_type if item_id is None else f"{item_type}/{item_id}")
 
 
+def short_origin(origin: str) -> str:
+    """Enough of an origin id to tell it from others on a screen."""
+    return clean(origin if origin.startswith("brainclaw:") else f"{origin[:11]}…")
+
+
 def written_line(record: Written) -> str:
     """One record that was just written."""
     done = _DONE_WORDS.get(record.action, record.action)
@@ -244,7 +249,9 @@ def record_line(record: Record) -> str:
     rev = "" if record.entity_rev is None else f" rev {record.entity_rev}"
     summary = "" if not record.summary else f"  {clean(record.summary)}"
     key = key_of(record.item_type, record.item_id)
-    return f"{record.seq:>6}  {clean(record.ts)}  {pad(clean(record.action), 7)} {key}{rev}{summary}"
+    origin, at, seq = (record.cause or "").rpartition("@")
+    cause = f"  from {short_origin(origin)}{at}{clean(seq)}" if at else ""
+    return f"{record.seq:>6}  {clean(record.ts)}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}"
 
 
 def finding_line(finding: Finding) -> str:

@@ -131,6 +131,7 @@ def test_a_deleted_entity_says_so() -> None:
     [
         list(report.entity_lines([head(summary=HOSTILE, item_id=HOSTILE)], None)),
         [report.record_line(record(summary=HOSTILE, action=HOSTILE, ts=HOSTILE, item_type=HOSTILE))],
+        [report.record_line(record(summary="title", cause=f"brainclaw:{HOSTILE}@{HOSTILE}"))],
         [report.written_line(Written(1, HOSTILE, HOSTILE, HOSTILE, 1, ""))],
         list(report.shown_lines(Shown(HOSTILE, HOSTILE, 1, 1, {}, HOSTILE, {HOSTILE: HOSTILE}))),
     ],
@@ -164,6 +165,18 @@ def test_findings_are_told_one_a_line_and_counted() -> None:
 def test_an_entity_that_is_gone_or_redacted_says_so() -> None:
     assert list(report.shown_lines(Shown("plan", "p", 1, 1, {}, None, None)))[-1] == "deleted"
     assert list(report.shown_lines(Shown("plan", "p", 1, 1, {}, None, None, redacted=True)))[-1] == "redacted"
+
+
+@pytest.mark.parametrize(
+    ("cause", "end"),
+    [
+        ("es1" + "a" * 32 + "@7", "  from es1aaaaaaaa…@7"),
+        ("brainclaw:prj_1@7", "  from brainclaw:prj_1@7"),
+        (None, ""),
+    ],
+)
+def test_a_record_that_was_decided_about_another_names_it(cause: str | None, end: str) -> None:
+    assert report.record_line(record(summary="Ship it", cause=cause)).endswith(f"Ship it{end}")
 
 
 def test_a_record_of_no_entity_is_shown_by_its_type() -> None:
