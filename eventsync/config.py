@@ -60,7 +60,8 @@ class Publish(Strict):
 class Limits(Strict):
     """`[limits]`: how long and how much."""
 
-    transfer_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 600  # wall clock of one transfer [R1]
+    # Wall clock of one transfer [R1], for remotes that set no `deadline_seconds` of their own.
+    transfer_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 120
 
 
 class Config(Strict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -120,12 +120,12 @@ class Sharing:
     # --- remotes ---
 
     def add_remote(self, name: str, url: str) -> str:
-        """Add a remote and return its URL as it is kept: a path is made absolute."""
+        """Add a remote and return its URL as it is shown: a path is made absolute, and secrets are left out [R2]."""
         from eventsync.config import add_remote
 
         kept = _absolute(url)
         self._change(lambda text: add_remote(text, name, kept))
-        return kept
+        return urls.parse(kept).display
 
     def remove_remote(self, name: str) -> None:
         """Remove a remote; what was pulled from it stays [F10]."""
@@ -140,12 +140,12 @@ class Sharing:
         self._change(lambda text: rename_remote(text, name, new_name))
 
     def set_url(self, name: str, url: str) -> str:
-        """Give a remote another URL and return it as it is kept."""
+        """Give a remote another URL and return it as it is shown."""
         from eventsync.config import set_url
 
         kept = _absolute(url)
         self._change(lambda text: set_url(text, name, kept))
-        return kept
+        return urls.parse(kept).display
 
     def _change(self, edit: Callable[[str], str]) -> None:
         from eventsync import config as configs
@@ -157,21 +157,30 @@ class Sharing:
         """The remote of a name, the place of a URL, or with None all that are configured."""
         history = self._history()
         if wanted is None:
-            return [self._remote(name, remote.url, history) for name, remote in self.config.remotes.items()]
+            return [
+                self._remote(name, remote.url, remote.settings, history) for name, remote in self.config.remotes.items()
+            ]
         if wanted in self.config.remotes:
-            return [self._remote(wanted, self.config.remotes[wanted].url, history)]
+            remote = self.config.remotes[wanted]
+            return [self._remote(wanted, remote.url, remote.settings, history)]
         if not (set(wanted) & set("/:") or wanted.startswith((".", "~")) or Path(wanted).is_dir()):
             raise UnknownRemote(f"no remote {wanted!r}")
-        return [self._remote("", _absolute(wanted), history)]
+        return [self._remote("", _absolute(wanted), {}, history)]
 
-    def _remote(self, name: str, url: str, history: Sequence[dict[str, Any]]) -> Remote:
+    def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[dict[str, Any]]) -> Remote:
         parsed = urls.parse(url)
         runs = [run for run in history if run.get("url") == parsed.display]
         held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
-        return Remote(name, parsed.display, lambda: self._connect(parsed), held, pushed)
+        return Remote(name, parsed.display, lambda: self._connect(parsed, settings), held, pushed)
 
-    def _connect(self, url: urls.Url) -> Transport | BridgeSource:
+    def _connect(self, url: urls.Url | urls.GitUrl, settings: Mapping[str, Any]) -> Transport | BridgeSource:
+        if isinstance(url, urls.GitUrl):
+            from federation.transports import git, git_settings  # only who uses it pays for it
+
+            values = {"deadline_seconds": self.config.limits.transfer_seconds, **settings}
+            memory = self.store.folder / "federation" / "git"
+            return git.GitTransport(url, git_settings.read_settings(values), self.store.disk, memory)
         bridged = is_brainclaw(url.path)
         return BrainclawSource(bridged) if bridged is not None else DirectoryTransport(url.path, self.store.disk)
 
@@ -372,9 +381,9 @@ def sharing(store: Store) -> Iterator[Sharing]:
 def _absolute(url: str) -> str:
     """A URL as config keeps it: a path must not depend on where a command is run."""
     parsed = urls.parse(url)
-    if "://" in url:
+    if "://" in url or (isinstance(parsed, urls.GitUrl) and parsed.scheme != "file"):
         return url
-    path = os.path.abspath(parsed.path.expanduser())  # noqa: PTH100 - resolve() would follow a symlink the person means
+    path = os.path.abspath(Path(parsed.path).expanduser())  # noqa: PTH100 - resolve() would follow a symlink the person means
     if not path.isprintable():
         raise InvalidArgument(f"a path that cannot be printed: {path!r}")
     urls.parse(path)  # where the working directory made it one that is not allowed

@@ -80,6 +80,8 @@ def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, 
         for _ in range(_TRIES):
             found = fetch_feed(holdings, place, origin, staging)
             if isinstance(found, Refusal):
+                if found.result is Result.STALE and not settings.dry_run:
+                    place.kept(origin)  # all of it is in our mirror
                 return _refused(holdings, origin, found, staging, settings)
             if settings.dry_run:
                 return _report(holdings, origin, _result(found), found.records)
@@ -87,7 +89,9 @@ def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, 
                 feed = holdings.mirror.feed(origin)
                 feed.forget_cached()
                 if feed.pin() == found.pin:  # else another pull was faster: look again, without the lock [J9]
-                    return _keep(holdings, origin, found, settings)
+                    pulled = _keep(holdings, origin, found, settings)
+                    place.kept(origin)
+                    return pulled
         raise SourceUnavailable("other pulls of this origin were faster each time")
     except SourceUnavailable as error:
         refusal = Refusal(Result.INCOMPLETE, error.message, "F5", path=error.path)

@@ -33,7 +33,7 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         there = _head_there(holdings, place)
         if there is not None and there.raw == head.raw:
             return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
-        if there is None and not place.is_local and not confirmed:
+        if there is None and not (place.is_local or confirmed or remote.pushed_before):
             raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
         _refuse_other_copy(holdings, head, there)
         keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()

@@ -54,6 +54,14 @@ class Transport(Protocol):
         """
         ...
 
+    def kept(self, origin: str) -> None:
+        """What was fetched of this origin last is held here for good: the next fetch need bring only what is new.
+
+        Called after it was made durable. A hint, which nothing may depend on; a place that is read as it stands
+        needs none.
+        """
+        ...
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible: slices in order, each durable before the next, head.json last [F4].
 

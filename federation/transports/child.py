@@ -1,8 +1,8 @@
 """Child processes: where a transport does what may last too long or want too much.
 
-A child has a process group of its own, a wall-clock deadline and limits; whatever happens here (a result, an error, Ctrl-C)
-its whole group is killed and reaped before `run` returns [R1]. What it has to know goes in by a pipe, so no secret stands
-on a command line [R2]. Linux ends a worker also when this process is killed: the worker's standard input then ends.
+A child has a process group of its own, a wall-clock deadline and limits; whatever happens here (a result, an error,
+Ctrl-C), its whole group is killed and reaped before `run` returns [R1]. A worker ends also when this process is killed,
+because its standard input ends then. What it has to know goes in by a pipe: no secret stands on a command line [R2].
 """
 
 from __future__ import annotations

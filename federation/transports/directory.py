@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from federation.errors import RemoteReadOnly, SourceUnavailable
 from federation.model import FEED_FILE, HEAD_FILE
 from federation.transports import Listing, Wanted
+from federation.transports.feeds import slices_to_publish
 from journal import ORIGIN, Disk
 
 STORE_FOLDER: Final = ".eventsync"
@@ -102,6 +103,9 @@ class DirectoryTransport:
             feed = self._feed_to_read(origin, opened)
             return tuple([item.name for item in wanted if self._take(feed, item, into)]) if feed else ()
 
+    def kept(self, origin: str) -> None:
+        """Nothing to remember: a directory is read as it stands."""
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible, head.json last, then remove feed files that are listed no more [F4].
 
@@ -109,7 +113,7 @@ class DirectoryTransport:
         our own files cannot be read. The place then holds whole files only, and the former head: or the new one, when
         all that failed was to make that durable or to remove what is old.
         """
-        slices = _slices_of(origin, names)
+        slices = slices_to_publish(origin, names)
         self.create()
         with ExitStack() as opened:
             feed = self._feed_to_write(origin, opened)
@@ -317,12 +321,6 @@ def _feed_seen(feed: int) -> tuple[bool, int]:
             elif entry.name == HEAD_FILE:
                 has_head = True
     return has_head, ignored
-
-
-def _slices_of(origin: str, names: Sequence[str]) -> list[str]:
-    if not ORIGIN.fullmatch(origin) or HEAD_FILE not in names or not all(map(FEED_FILE.fullmatch, names)):
-        raise ValueError(f"no feed to publish: {origin!r}, {names!r}")
-    return [name for name in names if name != HEAD_FILE]
 
 
 def _status(name: str | Path, within: int | None) -> os.stat_result | None:

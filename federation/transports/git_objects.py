@@ -1,8 +1,8 @@
 """Git objects from hostile places: a pack becomes plain bytes in a spool, a commit leads to the files of a feed.
 
-Runs in a worker. The pack is parsed once and dropped; nothing of it stays on this machine. No size is believed before it
-is checked: of the pack, of an object, of what a delta says it will become, of all together. In a tree only regular files
-(mode 100644) are looked at, and only under names that were asked for: whatever else it says does nothing.
+Runs in a worker. The pack is parsed once and dropped; nothing of it stays on this machine. No size is believed before
+it is checked: of the pack, of an object, of what a delta says it will become, of all together. In a tree only regular
+files (mode 100644) are looked at, and only under names that were asked for: whatever else it says does nothing.
 """
 
 from __future__ import annotations
@@ -15,40 +15,20 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch
 from dulwich.pack import DeltaChainIterator, UnpackedObject, UnresolvedDeltas, unpack_object
 
+from federation.transports.git_job import REGULAR, Caps, Entry, Failure
+
 COMMIT: Final = 1
 TREE: Final = 2
 BLOB: Final = 3
-REGULAR: Final = 0o100644
 _DELTAS: Final = (6, 7)  # by offset, by id
 _ID_BYTES: Final = 20
 _PACK_HEADER: Final = struct.Struct(">4sLL")
 _READ_BYTES: Final = 64 * 1024
-
-
-class Damaged(Exception):
-    """What a server sent is not what it says it is, or more than we take."""
-
-
-class Caps(NamedTuple):
-    """How much of a place we take in one transfer."""
-
-    received_bytes: int  # of a pack
-    inflated_bytes: int  # of all its objects together
-    object_bytes: int  # of one object
-    objects: int
-
-
-class Entry(NamedTuple):
-    """One line of a tree. Names are bytes read as latin-1, so that any of them can be told."""
-
-    mode: int
-    name: str
-    id: str
 
 
 class Place(NamedTuple):
@@ -68,26 +48,46 @@ class Spool:
         self._places: dict[str, Place] = {}
 
     def add(self, object_id: str, kind: int, data: bytes) -> None:
-        """Keep an object; Damaged when that is more than we take."""
+        """Keep an object; Failure when that is more than we take."""
         if object_id in self._places:
             return
         if self._end + len(data) > self._caps.inflated_bytes or len(self._places) >= self._caps.objects:
-            raise Damaged("more objects than are taken at once")
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._descriptor, data[written:], self._end + written)
+            raise _damaged("more objects than are taken at once")
+        with _disk():
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], self._end + written)
         self._places[object_id] = Place(kind, self._end, len(data))
         self._end += len(data)
 
-    def find(self, object_id: str, kind: int) -> Place | None:
-        """Where an object of that kind stands."""
+    def kind(self, object_id: str) -> int | None:
+        """What kind of object that is."""
         found = self._places.get(object_id)
-        return found if found is not None and found.kind == kind else None
+        return None if found is None else found.kind
 
     def read(self, object_id: str, kind: int) -> bytes | None:
         """The bytes of an object of that kind."""
-        found = self.find(object_id, kind)
-        return None if found is None else os.pread(self._descriptor, found.size, found.offset)
+        found = self._places.get(object_id)
+        if found is None or found.kind != kind:
+            return None
+        return os.pread(self._descriptor, found.size, found.offset)
+
+    def place(self, entry: Entry) -> Place | None:
+        """Where a blob stands."""
+        found = self._places.get(entry.id)
+        return found if found is not None and found.kind == BLOB else None
+
+
+def _damaged(what: str) -> Failure:
+    return Failure("damaged", what)
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Failure("disk", error.strerror or type(error).__name__) from error
 
 
 # --- packs -----------------------------------------------------------------------------------------------------------
@@ -97,44 +97,49 @@ class Pack:
     """A pack as it comes in: kept in a file without a name until it is complete, never larger than is taken."""
 
     def __init__(self, folder: Path, caps: Caps) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - close() closes it
         self._caps = caps
         self._size = 0
 
     def write(self, data: bytes) -> int:
-        """Take the next bytes; Damaged when they are too many."""
+        """Take the next bytes; Failure when they are too many."""
         self._size += len(data)
         if self._size > self._caps.received_bytes:
-            raise Damaged(f"more than {self._caps.received_bytes} bytes of objects")
-        return self._file.write(data)
+            raise _damaged(f"more than {self._caps.received_bytes} bytes of objects")
+        with _disk():
+            return self._file.write(data)
+
+    def close(self) -> None:
+        """Drop it."""
+        self._file.close()
 
     def unpack(self, spool: Spool) -> None:
-        """Check the pack, and put all its objects into the spool. Damaged when it is not a whole pack."""
+        """Check the pack, and put all its objects into the spool. Failure when it is not a whole pack."""
         if self._size == 0:
             return  # nothing was wanted
         try:
             self._unpack(spool)
         except (zlib.error, ApplyDeltaError, UnresolvedDeltas, ChecksumMismatch) as error:
-            raise Damaged(f"a damaged pack: {error}") from error
+            raise _damaged(f"a damaged pack: {error}") from error
         except (AssertionError, EOFError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
             # What the parser of the library does with bytes it did not expect.
-            raise Damaged(f"a damaged pack: {type(error).__name__}") from error
+            raise _damaged(f"a damaged pack: {type(error).__name__}") from error
 
     def _unpack(self, spool: Spool) -> None:
         self._check_sum()
         self._file.seek(0)
         signature, version, count = _PACK_HEADER.unpack(self._file.read(_PACK_HEADER.size))
         if signature != b"PACK" or version not in (2, 3):
-            raise Damaged("no pack")
+            raise _damaged("no pack")
         if count > self._caps.objects:
-            raise Damaged(f"a pack of {count} objects")
+            raise _damaged(f"a pack of {count} objects")
         objects = _Objects(self._file, hashlib.sha1)
         offset, inflated = _PACK_HEADER.size, 0
         for _ in range(count):
             found, offset = self._read_one(offset)
             inflated += found.decomp_len or 0
             if inflated > self._caps.inflated_bytes:
-                raise Damaged("objects that inflate to more than is taken at once")
+                raise _damaged("objects that inflate to more than is taken at once")
             objects.record(found)
         for object_id, kind, data in objects:
             spool.add(object_id, kind, data)
@@ -147,21 +152,21 @@ class Pack:
             digest.update(data)
             left -= len(data)
         if left != 0 or self._file.read() != digest.digest():
-            raise Damaged("a pack that was cut off")
+            raise _damaged("a pack that was cut off")
 
     def _read_one(self, offset: int) -> tuple[UnpackedObject, int]:
         """The object at an offset, and where the next begins; sizes are checked before anything is inflated."""
         self._file.seek(offset)
         size = _declared_size(self._file)
         if size > self._caps.object_bytes:
-            raise Damaged(f"an object of {size} bytes")
+            raise _damaged(f"an object of {size} bytes")
         self._file.seek(offset)
         found, unused = unpack_object(_reading(self._file), hashlib.sha1)
         found.offset = offset
         if found.pack_type_num in _DELTAS:
             becomes = _delta_result_size(b"".join(found.decomp_chunks))
             if becomes > self._caps.object_bytes:
-                raise Damaged(f"an object of {becomes} bytes")
+                raise _damaged(f"an object of {becomes} bytes")
         return found, self._file.tell() - len(unused)
 
 
@@ -177,7 +182,7 @@ def _reading(file: IO[bytes]) -> Callable[[int], bytes]:
     def read(size: int) -> bytes:
         data = file.read(size)
         if not data:
-            raise Damaged("a pack that was cut off")
+            raise _damaged("a pack that was cut off")
         return data
 
     return read
@@ -236,27 +241,36 @@ def parse_tree(raw: bytes) -> Iterator[Entry]:
         at = end + 1 + _ID_BYTES
 
 
-def describe(
-    commit_id: str,
-    read: Callable[[str, int], bytes | None],
-    place: Callable[[Entry], Place | None],
-    is_wanted: Callable[[str], object],
-) -> Mapping[str, Any]:
-    """What a commit holds, as the parent is told.
+class Source(Protocol):
+    """Where objects are looked up."""
 
-    `entries` are the lines of its tree, None when commit or tree cannot be had; `files` are places in the spool of
-    those regular files that were asked for and could be had.
-    """
-    commit = read(commit_id, COMMIT)
+    def kind(self, object_id: str) -> int | None:
+        """What kind of object that is; None when it cannot be had."""
+        ...
+
+    def read(self, object_id: str, kind: int) -> bytes | None:
+        """The bytes of an object of that kind; None when it cannot be had."""
+        ...
+
+    def place(self, entry: Entry) -> Place | None:
+        """Where a blob stands in the spool; None when it cannot be had."""
+        ...
+
+
+def describe(commit_id: str, source: Source, is_wanted: Callable[[str], object]) -> Mapping[str, Any]:
+    """What a ref leads to, as the parent is told (git_job.Found)."""
+    if source.kind(commit_id) not in (None, COMMIT):
+        return {"commit": "", "entries": [], "files": {}}
+    commit = source.read(commit_id, COMMIT)
     tree_id = None if commit is None else tree_of(commit)
-    raw = None if tree_id is None else read(tree_id, TREE)
+    raw = None if tree_id is None else source.read(tree_id, TREE)
     if raw is None:
         return {"commit": commit_id, "entries": None, "files": {}}
     entries = list(parse_tree(raw))
-    files = {}
+    files: dict[str, tuple[int, int]] = {}
     for entry in entries:
         if entry.mode == REGULAR and entry.name not in files and is_wanted(entry.name):
-            found = place(entry)
+            found = source.place(entry)
             if found is not None:
                 files[entry.name] = (found.offset, found.size)
     return {"commit": commit_id, "entries": entries, "files": files}

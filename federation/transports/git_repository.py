@@ -1,7 +1,7 @@
 """A git repository on this machine, read and written in place.
 
-Runs in a worker. Nothing in it is run, no hook and no filter, and no config of the user's is read. Objects are durable before
-the ref that leads to them [F4]; the ref moves only from what it was seen to be.
+Runs in a worker. Nothing in it is run, no hook and no filter, and no config of the user's is read. Objects are durable
+before the ref that leads to them [F4]; the ref moves only from what it was seen to be.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dulwich.objects import ObjectID, ShaFile
 from dulwich.refs import Ref
 from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
-from federation.transports.git_objects import BLOB, COMMIT, TREE, Caps, Damaged, Entry, Place, Spool, parse_tree, tree_of
-from federation.transports.git_wire import Failure
+from federation.transports.git_job import Caps, Entry, Failure
+from federation.transports.git_objects import BLOB, COMMIT, TREE, Place, Spool, parse_tree, tree_of
 
 _SYMBOLIC: Final = b"ref:"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -45,17 +45,24 @@ class Repository:
             found[name.decode("utf-8", "surrogateescape")] = value.decode("ascii", "replace") if is_id else ""
         return found
 
+    def kind(self, object_id: str) -> int | None:
+        """What kind of object that is."""
+        found = self._get(object_id)
+        return None if found is None else found[0]
+
     def read(self, object_id: str, kind: int) -> bytes | None:
-        """The bytes of an object of that kind; None when there is none, Damaged when it cannot be read."""
+        """The bytes of an object of that kind."""
+        found = self._get(object_id)
+        return None if found is None or found[0] != kind else found[1]
+
+    def _get(self, object_id: str) -> tuple[int, bytes] | None:
         try:
-            found, data = self._objects.get_raw(ObjectID(object_id.encode()))
+            kind, data = self._objects.get_raw(ObjectID(object_id.encode()))
         except KeyError:
             return None
-        if found != kind:
-            return None
         if len(data) > self._caps.object_bytes:
-            raise Damaged(f"an object of {len(data)} bytes")
-        return data
+            raise Failure("damaged", f"an object of {len(data)} bytes")
+        return kind, data
 
     def ids_in(self, commit_id: str | None) -> frozenset[str]:
         """The ids that the tree of a commit names; none where commit or tree is not there any more."""
@@ -63,14 +70,6 @@ class Repository:
         tree_id = None if commit is None else tree_of(commit)
         raw = None if tree_id is None else self.read(tree_id, TREE)
         return frozenset() if raw is None else frozenset(entry.id for entry in parse_tree(raw))
-
-    def copy(self, entry: Entry, spool: Spool) -> Place | None:
-        """Bring a blob into the spool."""
-        data = self.read(entry.id, BLOB)
-        if data is None:
-            return None
-        spool.add(entry.id, BLOB, data)
-        return spool.find(entry.id, BLOB)
 
     def add(self, objects: Sequence[ShaFile]) -> None:
         """Write objects that are not there yet, durable when it returns."""
@@ -95,6 +94,22 @@ class Repository:
         if moved and os.path.isdir(folder):
             _sync(folder)
         return moved
+
+
+class Difference:
+    """What a commit in place holds beyond another one, whose ids are `held`: a source whose blobs go into a spool."""
+
+    def __init__(self, repository: Repository, held: frozenset[str], spool: Spool) -> None:
+        self._held, self._spool = held, spool
+        self.kind, self.read = repository.kind, repository.read
+
+    def place(self, entry: Entry) -> Place | None:
+        """Bring a blob into the spool, unless it is held."""
+        data = None if entry.id in self._held else self.read(entry.id, BLOB)
+        if data is None:
+            return None
+        self._spool.add(entry.id, BLOB, data)
+        return self._spool.place(entry)
 
 
 @contextlib.contextmanager

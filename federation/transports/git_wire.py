@@ -1,8 +1,8 @@
-"""Git servers: how each kind is reached, over git://, the system's ssh, or smart http.
+"""Git servers: how each kind is reached, over git:// or the system's ssh; http stands in git_http.
 
-Runs in a worker. The library gets its pieces one by one, never a URL: secrets stand in no text it could repeat [R2], and
-nothing in its arguments can be taken for an option. It sees no config of the user's. What comes in is counted, and cut off
-when it is more than we take. No redirect is followed, since it could lead anywhere.
+Runs in a worker. The library gets its pieces one by one, never a URL with a login: secrets stand in no text it could
+repeat [R2], and nothing in its arguments can be taken for an option. It sees no config of the user's. What comes in is
+counted, and cut off when it is more than we take.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from dulwich.client import (
     GitClient,
@@ -21,40 +21,15 @@ from dulwich.client import (
     SSHVendor,
     SubprocessWrapper,
     TCPGitClient,
-    Urllib3HttpGitClient,
-    default_urllib3_manager,
 )
-from dulwich.config import ConfigDict
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from urllib3.exceptions import HTTPError
 
-from federation.transports.git_objects import Damaged
+from federation.transports.git_job import Address, Failure
 
-_POST_BYTES: Final = 64 * 1024 * 1024  # larger pushes are sent in chunks, which some servers refuse
 _CONNECT_SECONDS: Final = 30
 _MAX_SAID: Final = 300  # characters of what a server says that are repeated
 _NOT_LET_IN: Final = ("permission denied", "host key verification failed", "too many authentication failures")
 _NOT_WRITABLE: Final = ("service not enabled",)
-
-
-class Address(NamedTuple):
-    """Where a repository is, piece by piece."""
-
-    scheme: str  # file, git, ssh, http or https
-    host: str
-    port: int | None
-    user: str | None
-    password: str | None
-    path: str
-    ssh_config: str | None
-
-
-class Failure(Exception):
-    """Why it did not work, as the parent is told: a kind it knows, and text for people."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind, self.message = kind, message
 
 
 def connect(address: Address, max_bytes: int) -> tuple[GitClient, bytes]:
@@ -76,7 +51,9 @@ def connect(address: Address, max_bytes: int) -> tuple[GitClient, bytes]:
             )
             return client, path
         case "http" | "https":
-            return _http_client(address, count), b""
+            from federation.transports.git_http import client_for  # urllib3 costs as much as all the rest
+
+            return client_for(address, count.moved), b""
     raise ValueError(f"no scheme {address.scheme!r}")
 
 
@@ -85,8 +62,6 @@ def explained() -> Iterator[None]:
     """Turn what the library and the system raise into a Failure."""
     try:
         yield
-    except Damaged as error:
-        raise Failure("damaged", str(error)) from error
     except HTTPUnauthorized as error:
         raise Failure("unauthorized", "asks for credentials") from error
     except HTTPProxyUnauthorized as error:
@@ -99,7 +74,7 @@ def explained() -> Iterator[None]:
     except GitProtocolError as error:
         raise _of_what_was_said([str(error)], "it does not speak as a git server does") from error
     except (OSError, AssertionError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
-        # OSError: no such host, nobody there, cut off. The rest is what the library does with an answer it did not expect.
+        # No such host, nobody there, cut off; the rest is what the library does with an answer it did not expect.
         text = error.strerror if isinstance(error, OSError) else None
         raise Failure("unreachable", text or f"not an answer of a git server ({type(error).__name__})") from error
 
@@ -127,7 +102,7 @@ class _Count:
         if way == "read":
             self._left -= size
             if self._left < 0:
-                raise Damaged("more bytes than are taken at once")
+                raise Failure("damaged", "more bytes than are taken at once")
 
 
 # --- ssh -------------------------------------------------------------------------------------------------------------
@@ -183,55 +158,3 @@ class _SystemSsh(SSHVendor):
         except OSError as error:
             raise Failure("unreachable", f"ssh cannot be started: {error.strerror}") from error
         return SubprocessWrapper(started)
-
-
-# --- http ------------------------------------------------------------------------------------------------------------
-
-
-def _http_client(address: Address, count: _Count) -> GitClient:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    port = f":{address.port}" if address.port else ""
-    base = f"{address.scheme}://{host}{port}{address.path}"
-    config = ConfigDict()
-    config.set((b"http",), b"postBuffer", str(_POST_BYTES).encode())
-    pool = _Pool(default_urllib3_manager(config, base_url=base), count.moved)
-    return Urllib3HttpGitClient(
-        base, pool_manager=pool, config=config, username=address.user, password=address.password, thin_packs=False
-    )
-
-
-class _Pool:
-    """The library's connections, with what it leaves open closed: no redirects, no dumb servers, no endless answers."""
-
-    def __init__(self, pool: Any, moved: Callable[[int, str], None]) -> None:
-        self._pool, self._moved = pool, moved
-        self.headers: Mapping[str, str] = pool.headers
-
-    def request(self, method: str, url: str, **given: Any) -> Any:
-        """One request, one answer."""
-        try:
-            answer = self._pool.request(method, url, redirect=False, retries=False, decode_content=False, **given)
-        except HTTPError as error:
-            raise Failure("unreachable", f"cannot be reached: {_reason(error)}") from error
-        if 300 <= answer.status < 400:
-            raise Failure("unreachable", f"has moved (status {answer.status}); redirects are not followed")
-        if answer.status == 403:
-            raise Failure("not let in", "does not let us in (status 403)")
-        kind = answer.headers.get("Content-Type") or ""
-        if answer.status == 200 and not kind.startswith("application/x-git-"):
-            raise Failure("unreachable", "is no git server that speaks the smart protocol")
-        read = answer.read
-
-        def counted(size: int | None = None) -> bytes:
-            data: bytes = read(size)
-            self._moved(len(data), "read")
-            return data
-
-        answer.read = counted
-        return answer
-
-
-def _reason(error: HTTPError) -> str:
-    """What the system said, without the library's words around it."""
-    cause = error.__cause__ or error.__context__
-    return (cause.strerror if isinstance(cause, OSError) else None) or type(error).__name__

@@ -15,6 +15,8 @@ from urllib.parse import unquote
 
 from federation.errors import InvalidUrl
 
+GitScheme = Literal["file", "git", "ssh", "http", "https"]
+
 MAX_URL_LENGTH: Final = 4096  # characters: PATH_MAX of Linux
 _SHOWN: Final = 200  # characters of a refused text that an error repeats
 
@@ -27,14 +29,21 @@ _USER: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _QUERY: Final = re.compile(r"([?#]).+", re.DOTALL)
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-_NOT_YET: Final = {
-    "rsync": "rsync",
-    "git+ssh": "git",
-    "git+https": "git",
-    "git+file": "git",
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)  # no dash in front: it is no option
+_IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]", re.ASCII)
+_PORT: Final = re.compile(r":[0-9]{1,5}", re.ASCII)
+_MAX_PORT: Final = 65535
+_LOGIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+_SHELL: Final = re.compile(r"[$`'\"\\;&|<>(){}*!\[\]]")  # the other side's shell may read a path once more
+_LOOPBACK: Final = re.compile(r"localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|::1", re.ASCII)
+
+_GIT_SCHEMES: Final[dict[str, GitScheme]] = {
     "git": "git",
+    "git+ssh": "ssh",
+    "git+https": "https",
+    "git+http": "http",
+    "git+file": "file",
 }
-"""Schemes that are remotes by DESIGN 5 but have no transport in this version."""
 
 
 class Url(NamedTuple):
@@ -50,21 +59,49 @@ class Url(NamedTuple):
     display: str
 
 
-def parse(text: str) -> Url:
+class GitUrl(NamedTuple):
+    """A git repository, piece by piece. `path` of a `file` is as it was written, as in Url; else it is decoded.
+
+    `host` is empty for a `file`, and an IPv6 address stands without brackets. Only http and https have a password.
+    """
+
+    kind: Literal["git"]
+    scheme: GitScheme
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None
+    path: str
+    display: str
+
+    @property
+    def may_carry_secrets(self) -> bool:
+        """Whether credentials may go there: never in plain text over a network."""
+        return self.scheme == "https" or (self.scheme == "http" and is_loopback(self.host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to a host stays on this machine."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+def parse(text: str) -> Url | GitUrl:
     """The place a URL names; InvalidUrl when its form is not allowed, not safe, or not supported by this version.
 
     Directories: `/path`, `./path`, `../path`, `~/path`, `file:///path`, and a bare name such as `bus` or `shared/bus`,
     which is a path from the working directory, as it is for cp, git and rsync. A bare name may hold no `@`, colon, `$(`
     or backtick: with `./` before it, it may. A folder whose name ends in `.git` is meant as a git remote, unless it is
-    given as `file://`.
+    given as `file://`. Git beside that: `git+file://`, `git://`, `git+ssh://`, `git+https://`, `git+http://`, and
+    `[user@]host:path.git`.
     """
     _refuse_unsafe(text, text)
     if found := _SCHEME.match(text):
         return _with_scheme(text, found[1].lower())
-    if not _PATH.match(text):
-        _refuse_other_programs_forms(text)
+    on_host = None if _PATH.match(text) else _scp_form(text)
+    if on_host is not None:
+        return on_host
     if _ends_in_git(text):
-        _refuse(text, "git remotes are not supported by this version")
+        return GitUrl("git", "file", "", None, None, None, text, text)
     return Url("directory", Path(text), text)
 
 
@@ -102,44 +139,125 @@ def _refuse_unsafe(piece: str, text: str) -> None:
         _refuse(text, "begins with two slashes")
 
 
-def _with_scheme(text: str, scheme: str) -> Url:
+def _with_scheme(text: str, scheme: str) -> Url | GitUrl:
     if scheme == "file":
         return Url("directory", Path(_path_of_file_url(text)), text)
-    if scheme in _NOT_YET:
-        _refuse(text, f"{_NOT_YET[scheme]} remotes are not supported by this version")
+    if scheme == "git+file":
+        return GitUrl("git", "file", "", None, None, None, _path_of_file_url(text), text)
+    if scheme in _GIT_SCHEMES:
+        return _git_server(text, _GIT_SCHEMES[scheme])
+    if scheme == "rsync":
+        _refuse(text, "rsync remotes are not supported by this version")
     _refuse(text, f"{scheme}:// is no kind of remote")
 
 
-def _path_of_file_url(text: str) -> str:
-    host, slash, rest = text[len("file://") :].partition("/")
-    if host.lower() not in ("", "localhost") or not slash:
-        _refuse(text, "file:// takes an absolute path on this machine: file:///path")
-    if "?" in rest or "#" in rest:
-        _refuse(text, "a ? or # in file:// is written %3F or %23")
-    if _BROKEN_ESCAPE.search(rest):
+# --- git servers -----------------------------------------------------------------------------------------------------
+
+
+def _git_server(text: str, scheme: GitScheme) -> GitUrl:
+    if "?" in text or "#" in text:
+        _refuse(text, "a git URL has no ? and no #")
+    if _BROKEN_ESCAPE.search(text):
         _refuse(text, "holds a % that is not followed by two hex digits")
-    try:
-        path = "/" + unquote(rest, errors="strict")
-    except UnicodeDecodeError:
-        _refuse(text, "holds %-escapes that are not UTF-8")
+    place, slash, rest = text[text.index("://") + 3 :].partition("/")
+    login, at, server = place.rpartition("@")
+    path = slash + rest
+    host, port = _host_and_port(text, server)
+    user, password = _login(text, login, scheme) if at else (None, None)
+    if scheme in ("git", "ssh"):
+        path = _decoded(text, path)
+    if len(path) < 2:
+        _refuse(text, "names no repository on its host")
     _refuse_unsafe(path, text)
-    return path
+    if _SHELL.search(path):
+        _refuse(text, "holds a sign that a shell could read as a command")
+    display = without_secrets(text) if scheme in ("http", "https") else text
+    found = GitUrl("git", scheme, host, port, user, password, path, display)
+    if (user or password) and scheme == "http" and not found.may_carry_secrets:
+        _refuse(text, "credentials are never sent over plain http: use git+https://")
+    return found
 
 
-def _refuse_other_programs_forms(text: str) -> None:
-    """Refuse a text without scheme that is no plain name: it could mean a host, a user or a command to somebody."""
+def _host_and_port(text: str, server: str) -> tuple[str, int | None]:
+    literal = _IPV6.match(server)
+    if literal:
+        host, rest = literal[1], server[literal.end() :]
+    else:
+        host, colon, port = server.partition(":")
+        rest = colon + port
+        if not _HOST.fullmatch(host):
+            _refuse(text, "names no host")
+    if not rest:
+        return host, None
+    if not _PORT.fullmatch(rest) or not 1 <= int(rest[1:]) <= _MAX_PORT:
+        _refuse(text, "names no port")
+    return host, int(rest[1:])
+
+
+def _login(text: str, login: str, scheme: GitScheme) -> tuple[str, str | None]:
+    user, colon, password = login.partition(":")
+    if scheme == "git":
+        _refuse(text, "git:// takes no user")
+    if scheme == "ssh":
+        if colon:
+            _refuse(text, "ssh takes no password from a URL")
+        if not _LOGIN.fullmatch(user):
+            _refuse(text, "names no user")
+        return user, None
+    user, password = _decoded(text, user), _decoded(text, password)
+    if not user or ":" in user or any(unicodedata.category(sign) == "Cc" for sign in user + password):
+        _refuse(text, "holds no user, or one that cannot be sent")
+    return user, password if colon else None
+
+
+def _scp_form(text: str) -> GitUrl | None:
+    """`[user@]host:path.git`; None for a plain name. What could mean something to another program is refused."""
     if "$(" in text or "`" in text:
         _refuse(text, "holds a shell command")
     if text.startswith("~"):
         _refuse(text, "the home of another user is not looked up")
-    if found := _HOST_AND_PATH.match(text):
-        if _ends_in_git(text):
-            _refuse(text, "git remotes are not supported by this version")
+    found = _HOST_AND_PATH.match(text)
+    if found is None:
+        if "@" in text:
+            _refuse(text, "an @ names a user on a host: for a folder, begin with ./")
+        return None
+    if not _ends_in_git(text):
         if found[1]:
             _refuse(text, "rsync remotes are not supported by this version")
         _refuse(text, "a colon before the first slash names a host: for a folder, begin with ./")
-    if "@" in text:
-        _refuse(text, "an @ names a user on a host: for a folder, begin with ./")
+    before, path = text[: found.end() - 1], text[found.end() :]
+    user, at, host = before.rpartition("@")
+    if at and not _LOGIN.fullmatch(user):
+        _refuse(text, "names no user")
+    if not _HOST.fullmatch(host):
+        _refuse(text, "names no host")
+    _refuse_unsafe(path, text)
+    if _SHELL.search(path):
+        _refuse(text, "holds a sign that a shell could read as a command")
+    return GitUrl("git", "ssh", host, None, user if at else None, None, path, text)
+
+
+# --- paths -----------------------------------------------------------------------------------------------------------
+
+
+def _path_of_file_url(text: str) -> str:
+    host, slash, rest = text[text.index("://") + 3 :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        _refuse(text, "takes an absolute path on this machine: file:///path")
+    if "?" in rest or "#" in rest:
+        _refuse(text, "a ? or # in file:// is written %3F or %23")
+    if _BROKEN_ESCAPE.search(rest):
+        _refuse(text, "holds a % that is not followed by two hex digits")
+    path = "/" + _decoded(text, rest)
+    _refuse_unsafe(path, text)
+    return path
+
+
+def _decoded(text: str, piece: str) -> str:
+    try:
+        return unquote(piece, errors="strict")
+    except UnicodeDecodeError:
+        _refuse(text, "holds %-escapes that are not UTF-8")
 
 
 def _ends_in_git(text: str) -> bool:

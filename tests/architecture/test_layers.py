@@ -60,6 +60,16 @@ ROOMS: dict[str, set[str]] = {
     # federation: what crosses the border of the store stands in transports; the rest uses the journal's disk.
     "federation/transports/brainclaw.py": {"files"},
     "federation/transports/directory.py": {"files"},
+    # What lasts too long or wants too much runs in a child: this room starts, limits and ends it, and hands on its
+    # environment.
+    "federation/transports/child.py": {"files", "processes", "clock", "environment"},
+    # git: files without a name on this side of the child, all the rest beyond it.
+    "federation/transports/git_dialogue.py": {"files"},
+    "federation/transports/git_worker.py": {"files", "clock"},
+    "federation/transports/git_wire.py": {"files", "processes", "environment"},
+    "federation/transports/git_http.py": {"network"},
+    "federation/transports/git_objects.py": {"files"},
+    "federation/transports/git_repository.py": {"files"},
     # eventsync: composes, and meets the person. The only place with a terminal and an environment.
     "eventsync/": {"files", "processes", "clock", "chance", "environment", "terminal"},
 }

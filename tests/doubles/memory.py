@@ -72,6 +72,9 @@ class MemoryTransport:
                 had.append(name)
         return tuple(had)
 
+    def kept(self, origin: str) -> None:
+        """Nothing to remember."""
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Write what is new, the head last; then remove what nobody lists."""
         self._reach()

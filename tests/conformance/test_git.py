@@ -1,0 +1,96 @@
+"""Git keeps the contract of all transports: a bare repository in place, git daemon, ssh, and http with a login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from federation.errors import SourceUnavailable
+from federation.model import HEAD_FILE
+from federation.transports import Listing
+from federation.transports.git import GitTransport
+from federation.transports.git_dialogue import Work
+from federation.transports.git_settings import read_settings
+from federation.transports.urls import GitUrl, parse
+from journal import Disk
+from tests.conformance.test_transports import S1, S2, S3, A, Place, TransportConformance, own_feed
+from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon
+from tests.servers.repositories import Repository
+from tests.servers.working import breaking_while_sending, in_this_process
+
+
+class GitPlace(Repository):
+    """A repository, and how this store reaches it."""
+
+    def __init__(self, path: Path, url: str, memory: Path, **settings: object) -> None:
+        super().__init__(path)
+        self._url, self._memory = parse(url), memory
+        self._settings = read_settings({"deadline_seconds": 60, **settings})
+
+    def transport(self, *, fails_after: int | None = None) -> GitTransport:
+        return self.way(in_this_process if fails_after is None else breaking_while_sending)
+
+    def way(self, work: Work) -> GitTransport:
+        assert isinstance(self._url, GitUrl)
+        return GitTransport(self._url, self._settings, Disk(), self._memory, work=work)
+
+
+class GitConformance(TransportConformance):
+    """The suite. Git publishes all at once, so what breaks off leaves less than the contract allows: nothing."""
+
+    @pytest.mark.parametrize("visible", range(1))
+    def test_a_publish_that_breaks_off_leaves_the_former_head_with_all_its_slices(
+        self, place: Place, tmp_path: Path, visible: int
+    ) -> None:
+        former = {f"{A}/{HEAD_FILE}": b"1", f"{A}/{S1}": b"1"}
+        feed = own_feed(tmp_path / "feed", head=b"1", s1=b"1")
+        place.transport().publish(A, feed, [S1, HEAD_FILE], frozenset())
+        own_feed(feed, head=b"2", s2=b"2", s3=b"3")
+        names = [HEAD_FILE, S2, S3]
+        with pytest.raises(SourceUnavailable):
+            place.transport(fails_after=visible).publish(A, feed, names, frozenset())
+        assert place.content() == former
+        assert place.transport().origins() == Listing((A,), 0)
+
+        place.transport().publish(A, feed, names, frozenset())
+        assert place.content() == {f"{A}/{HEAD_FILE}": b"2", f"{A}/{S2}": b"2", f"{A}/{S3}": b"3"}
+
+
+class TestInPlace(GitConformance):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return GitPlace(tmp_path / "bus.git", str(tmp_path / "bus.git"), tmp_path / "memory")
+
+
+class TestDaemon(GitConformance):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[Place]:
+        with git_daemon(tmp_path) as server:
+            yield GitPlace(tmp_path / "bus.git", f"git://127.0.0.1:{server.port}/bus.git", tmp_path / "memory")
+
+
+@pytest.fixture(scope="session")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    server = SshServer(tmp_path_factory.mktemp("ssh") / "server")
+    yield server
+    server.stop()
+
+
+class TestSsh(GitConformance):
+    @pytest.fixture
+    def place(self, tmp_path: Path, ssh: SshServer) -> Place:
+        url = f"git+ssh://{ssh.user}@127.0.0.1:{ssh.port}{tmp_path}/bus.git"
+        return GitPlace(tmp_path / "bus.git", url, tmp_path / "memory", ssh_config=str(ssh.config))
+
+
+class TestHttp(GitConformance):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[Place]:
+        server = HttpServer(tmp_path)
+        login = f"{USER}:{quote(PASSWORD, safe='')}"
+        url = f"git+http://{login}@127.0.0.1:{server.port}/bus.git"
+        yield GitPlace(tmp_path / "bus.git", url, tmp_path / "memory")
+        server.stop()

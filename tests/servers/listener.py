@@ -1,0 +1,142 @@
+"""A port of the loopback where each connection gets what the test says: a real server in inetd mode, or a bad one.
+
+The kernel picks the port, so no two tests meet. `stop` (or leaving the `with`) ends every process that was started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Answering(Protocol):
+    """What is done with a connection."""
+
+    def __call__(self, connection: socket.socket) -> None: ...
+
+
+class Listener:
+    """Accepts until it is stopped; each connection has a thread of its own."""
+
+    def __init__(self, answer: Answering) -> None:
+        self._answer = answer
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.accepted = 0
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # stopped
+            self.accepted += 1
+            self._open.add(connection)
+            thread = threading.Thread(target=self._serve, args=[connection], daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            self._answer(connection)
+        self._open.discard(connection)
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        for one in [self._socket, *self._open]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._accepting.join(5)
+        for thread in self._threads:
+            thread.join(5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Program:
+    """A server program that speaks to one connection over its standard input and output."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._argv, self._environment = argv, {**os.environ, **(environment or {})}
+
+    def __call__(self, connection: socket.socket) -> None:
+        process = subprocess.Popen(
+            self._argv,
+            stdin=connection.fileno(),
+            stdout=connection.fileno(),
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,
+        )
+        try:
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Counting:
+    """Passes a connection on to another port, and counts what moves."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.up_bytes = self.down_bytes = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self._port)) as server:
+            up = threading.Thread(target=self._pass_up, args=[connection, server], daemon=True)
+            up.start()
+            while data := server.recv(65536):
+                self.down_bytes += len(data)
+                connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            up.join(5)
+
+    def _pass_up(self, connection: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                self.up_bytes += len(data)
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+
+
+def silent(connection: socket.socket) -> None:
+    """Says nothing, for ever."""
+    while connection.recv(65536):
+        pass
+    threading.Event().wait(60)
+
+
+def dripping(connection: socket.socket) -> None:
+    """Says a byte of a listing now and then: always alive, never done."""
+    connection.settimeout(None)
+    with contextlib.suppress(OSError):
+        for digit in b"fff0" + b"0" * 10_000:
+            connection.send(bytes([digit]))
+            if threading.Event().wait(0.05):
+                return
+
+
+def cutting(connection: socket.socket) -> None:
+    """Hangs up in the middle of a line."""
+    connection.recv(65536)
+    connection.send(b"003e" + b"0" * 20)
