@@ -280,14 +280,23 @@ def remove(store: Store, around: Surroundings, item_type: str, item_id: str) -> 
     return store.last_commit
 
 
-def edit(store: Store, around: Surroundings, item_type: str, item_id: str, change: Change) -> Committed:
-    """Change an entity's payload under the lock; nothing is written when it comes out as it was."""
+class Edit(NamedTuple):
+    """What edit does to an entity: change its payload, and whether it is private; None: as it was [F1]."""
+
+    change: Change
+    private: bool | None = None
+
+
+def edit(store: Store, around: Surroundings, item_type: str, item_id: str, wanted: Edit) -> Committed:
+    """Change an entity under the lock; nothing is written when it comes out as it was."""
     with store.mutate(agent=around.agent) as mutation:
-        _, payload = store.get(item_type, item_id)
+        head, payload = store.get(item_type, item_id)
         before = json.dumps(payload, sort_keys=True)  # compared as text: True == 1 as Python values
-        after = change(payload)
-        if json.dumps(after, sort_keys=True) != before:
-            mutation.put(item_type, item_id, after, summary=summary_of(after))
+        after = wanted.change(payload)
+        changed = json.dumps(after, sort_keys=True) != before
+        if changed or wanted.private not in (None, head.private):
+            summary = summary_of(after) if changed else head.summary
+            mutation.put(item_type, item_id, after, summary=summary, private=wanted.private)
     return store.last_commit
 
 
@@ -304,7 +313,7 @@ def edit_by_hand(store: Store, around: Surroundings, item_type: str, item_id: st
                 raise ChangedMeanwhile(f"somebody else changed {item_type}/{item_id} while it was edited")
             return after
 
-        return edit(store, around, item_type, item_id, take)
+        return edit(store, around, item_type, item_id, Edit(take))
 
 
 def summary_of(payload: Payload) -> str | None:

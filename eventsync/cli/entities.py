@@ -36,6 +36,9 @@ _set = click.option(
     callback=_settings,
     help="Set one key; a.b reaches into objects; the value is JSON if it reads as JSON, else text.",
 )
+_private = click.option(
+    "--private/--public", default=None, help="Keep the entity from others, or not; without either it stays as it is."
+)
 
 
 @click.command(
@@ -51,9 +54,7 @@ _set = click.option(
 @click.option("--file", metavar="PATH", help="Read the whole payload, a JSON object, from a file; - is standard input.")
 @_set
 @click.option("--summary", help="One line for lists; without it the first line of title, text, name or summary.")
-@click.option(
-    "--private/--public", default=None, help="Keep the entity from others, or not; without either it stays as it is."
-)
+@_private
 @pass_console
 def put(
     console: Console,
@@ -81,23 +82,24 @@ def put(
     cls=Command,
     example="""
     eventsync edit plan pln_1 --set done=true --set owner.name=ada
+    eventsync edit plan pln_1 --private
     EDITOR=nano eventsync edit plan pln_1
     """,
 )
 @_type
 @_id
 @_set
+@_private
 @pass_console
-def edit(console: Console, item_type: str, item_id: str, settings: tuple[Setting, ...]) -> None:
-    """Change keys of an entity, or all of it in your editor.
+def edit(console: Console, item_type: str, item_id: str, settings: tuple[Setting, ...], private: bool | None) -> None:
+    """Change keys of an entity, whether it is private, or all of it in your editor.
 
-    Without --set the payload is opened in VISUAL or EDITOR. What comes back unchanged is not written.
+    Without an option the payload is opened in VISUAL or EDITOR. What comes back unchanged is not written.
     """
     with opened_store(console) as store:
-        if settings:
-            written = app.edit(
-                store, console.around, item_type, item_id, lambda payload: apply_settings(payload, settings)
-            )
+        if settings or private is not None:
+            wanted = app.Edit(lambda payload: apply_settings(payload, settings), private)
+            written = app.edit(store, console.around, item_type, item_id, wanted)
         else:
             written = app.edit_by_hand(store, console.around, item_type, item_id)
         print_written(console, written, f"{report.key_of(item_type, item_id)} is as it was, nothing was written")

@@ -284,3 +284,21 @@ def test_rm_of_what_is_not_there_is_refused(run: Run) -> None:
     assert answer.code == 2
     assert "no entity plan/p" in answer.err
     assert "eventsync ls" in answer.err
+
+
+def test_edit_makes_an_entity_private_or_public_and_leaves_its_payload(run: Run, store: Path) -> None:
+    run("put", "plan", "p", "--set", "a=1", "--summary", "Mine")
+    assert run("edit", "plan", "p", "--private").out == "plan/p updated (seq 2, rev 2)\n"
+    assert run("edit", "plan", "p", "--private").out == "plan/p is as it was, nothing was written\n"
+    (entity,) = run("ls", "--json").document["entities"]
+    assert (entity["entity_rev"], entity["summary"]) == (2, "Mine")
+    assert run("publish", "--json").document["withheld"] == {"plan": 2}
+    assert run("edit", "plan", "p", "--public", "--set", "a=2").code == 0
+    assert run("show", "plan", "p", "--json").document["payload"] == {"a": 2}
+    assert run("publish", "--json").document["published"] == 1
+
+
+def test_edit_with_set_alone_leaves_an_entity_private(run: Run, store: Path) -> None:
+    run("put", "plan", "p", "--set", "a=1", "--private")
+    run("edit", "plan", "p", "--set", "a=2")
+    assert run("publish", "--json").document["withheld"] == {"plan": 2}
