@@ -123,11 +123,22 @@ class Inbox:
 
     def find(self, wanted: str) -> Row:
         """The row of a candidate id or a unique beginning of one; NoSuchCandidate otherwise."""
-        text = wanted.removeprefix("cnd_")
-        found = [row for row in self._holdings.index.rows(settled_too=True) if text and _id(row)[4:].startswith(text)]
-        if len(found) != 1:
-            raise NoSuchCandidate(f"{'no' if not found else 'more than one'} candidate {wanted[:40]!r}")
-        return found[0]
+        return self._find_all([wanted])[0]
+
+    def _find_all(self, wanted: Sequence[str]) -> list[Row]:
+        """The same for several, in one look through the inbox; a row that is meant twice comes once."""
+        found: dict[str, list[Row]] = {text.removeprefix("cnd_"): [] for text in wanted}
+        lengths = {len(text) for text in found if text}
+        for row in self._holdings.index.rows(settled_too=True):
+            digits = _id(row).removeprefix("cnd_")
+            for length in lengths:
+                if digits[:length] in found:
+                    found[digits[:length]].append(row)
+        for text in wanted:
+            rows = found[text.removeprefix("cnd_")]
+            if len(rows) != 1:
+                raise NoSuchCandidate(f"{'no' if not rows else 'more than one'} candidate {text[:40]!r}")
+        return _distinct(rows[0] for rows in found.values())
 
     def diff(self, wanted: str) -> Difference:
         """A candidate beside the local entity."""
@@ -236,7 +247,7 @@ class Inbox:
 
     def _judged(self, wanted: Sequence[str]) -> list[Row]:
         """The rows of candidates, each once; DamagedFeed where nothing could be judged."""
-        rows = _distinct(self.find(text) for text in wanted)
+        rows = self._find_all(wanted)
         for row in rows:
             if row.origin in self._holdings.damaged:
                 raise self._holdings.damaged[row.origin]

@@ -24,6 +24,7 @@ from federation.model import HEAD_FILE, OriginPull, PublishReport, Result
 from federation.publisher import PublishSettings, publish
 from federation.puller import Settings, pull
 from journal import Store
+from tests.acceptance.people import Person
 
 FEW, MANY = 20, 4_000
 ENTITIES = 200
@@ -177,6 +178,20 @@ def test_no_question_of_a_pull_makes_sqlite_sort(tmp_path: Path, readers: list[R
     database.close()
     assert asked
     assert [text for text, plan in plans.items() if "TEMP B-TREE" in str(plan)] == []
+
+
+@pytest.mark.parametrize("verb", ["accept", "reject"])
+def test_deciding_about_many_candidates_looks_through_the_inbox_once(place: Path, verb: str) -> None:
+    make_feed(place / "bus", [60], known=entities(60))
+    reader = Person(place / "reader")
+    reader.pull(str(place / "bus"))
+    candidates = [candidate["id"] for candidate in reader.inbox()]
+    looks = []
+    for some in (candidates[:1], candidates[1:21]):
+        with watch() as seen:
+            reader.ask(verb, *some)
+        looks.append([text for text in seen.statements if re.search("FROM heads +ORDER BY", text)])
+    assert len(looks[0]) == len(looks[1]) == 1
 
 
 HEAVY = {"cryptography", "dulwich", "pydantic", "rich"}
