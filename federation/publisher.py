@@ -23,7 +23,7 @@ from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishR
 from federation.secrets import find_secret
 from federation.signing import sign
 from federation.verification import State
-from journal import JOURNAL_TYPE, Entry, Position, Store, chain_start, decode_record, is_temporary
+from journal import JOURNAL_TYPE, Entry, InvalidInput, Position, Store, chain_start, decode_record, is_temporary
 
 DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
 Saw = Mapping[str, tuple[int, str, str]]
@@ -47,8 +47,9 @@ class Plan(NamedTuple):
 def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: bool = False) -> PublishReport:
     """Publish what is new; nothing new (records or `saw`) writes nothing.
 
-    Durable on return. Raises SecretFound, DamagedFeed (a feed that is lost or not ours [T1]), StoreCopied, and what
-    `Store.settle` raises; then the former head still stands. Memory is that of one slice, whatever is new.
+    Durable on return. Raises SecretFound, DamagedFeed (a feed that is lost or not ours [T1]), InvalidInput (a name that
+    others would not take), StoreCopied, and what `Store.settle` raises; then the former head still stands. Memory is
+    that of one slice, whatever is new.
     """
     store, own = holdings.store, holdings.own
     with holdings.lock(), store.lock():
@@ -245,7 +246,7 @@ def _write(
         slices.append(built.slice)
         tiers.append(0)
     _merge(store, own, slices, tiers)
-    after = _sign(store, head, start, state, slices, saw)
+    after = _readable(store, _sign(store, head, start, state, slices, saw))
     store.disk.replace_durably(own.folder / HEAD_FILE, after.raw)
     own.forget_cached()
     _remember(store, after, tiers, new.position)
@@ -295,6 +296,17 @@ def _sign(store: Store, head: Head | None, start: State, state: State, slices: S
     )
     value = feed.head_value(unsigned)
     return unsigned._replace(raw=feed.head_file(value, sign(store.private_key(), feed.signed_bytes(value))))
+
+
+def _readable(store: Store, head: Head) -> Head:
+    """A head that others can read, and so can we: else this feed could never go on [T1]."""
+    try:
+        feed.parse_head(head.raw)
+    except feed.MalformedHead as error:
+        raise InvalidInput(
+            f"store.json makes a head nobody could read: {error}", path=store.folder, rule="F2"
+        ) from None
+    return head
 
 
 def _remember(store: Store, head: Head, tiers: list[int], position: Position) -> None:

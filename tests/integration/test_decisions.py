@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,76 +226,6 @@ def test_a_candidate_that_breaks_a_limit_of_ours_is_left_and_stops_no_other(
     assert refused.value.message == reason
     assert entities(reader).keys() == before.keys() | {"plan/before", "plan/after"}
     assert list(left(accept_all(reader))) == [name]  # it stays, and is told each time
-    same_when_rebuilt(reader)
-
-
-def test_a_bridged_candidate_that_breaks_a_limit_of_ours_is_left(world: World) -> None:
-    """[J10] (DESIGN 10) That program knows no such limits."""
-    reader = world.store("reader")
-    bridged = Bridged(world.folder)
-    bridged.record(1, "before")
-    bridged.record(2, "long", {"text": "x" * 70_000})
-    bridged.record(3, "no id/at all")
-    bridged.record(4, "after")
-    reader.add_remote("other", str(bridged.folder))
-    pull(reader)
-    report = accept_all(reader)
-    assert written(report) == ["before", "after"]
-    assert len(report.left) == 2
-    for name in left(report):
-        with pytest.raises(InvalidInput):
-            accept(reader, name)
-    rejected = reader.inbox.reject(list(left(report)), reason="too long", agent="test")
-    assert len(rejected.written) == 2
-    assert accept_all(reader).left == ()
-    same_when_rebuilt(reader)
-
-
-class Bridged:
-    """A store of the other program."""
-
-    def __init__(self, parent: Path) -> None:
-        self.folder = parent / "project" / ".brainclaw"
-        (self.folder / "events").mkdir(parents=True)
-        (self.folder / "config.yaml").write_text(f"project_id: prj_{'0' * 32}\n")
-        self.origin = f"brainclaw:prj_{'0' * 32}"
-        self._lines = b""
-
-    def record(self, seq: int, item_id: str, value: Mapping[str, Any] | None = None) -> None:
-        """Append a record, whatever its seq."""
-        record = {
-            "v": 2,
-            "seq": seq,
-            "ts": "2026-01-01T00:00:00.000Z",
-            "writer": "w",
-            "agent": "a",
-            "action": "update",
-            "item_type": "plan",
-            "item_id": item_id,
-            "entity_rev": 1,
-            "payload": value or {"title": item_id},
-        }
-        self._lines += json.dumps(record).encode() + b"\n"
-        (self.folder / "events" / "seg-00000001.jsonl").write_bytes(self._lines)
-
-
-def test_a_seq_that_stands_twice_in_a_bridged_store_is_counted_once(world: World) -> None:
-    """(DESIGN 10) Those behind it have a seq of their own, though it is another one here."""
-    reader, bridged = world.store("reader"), Bridged(world.folder)
-    for number, seq in enumerate((1, 2, 2, 3)):
-        bridged.record(seq, f"p{number}")
-    reader.add_remote("other", str(bridged.folder))
-
-    def told() -> tuple[str, ...]:
-        found = pull(reader)
-        return next(found for remote in found.remotes for found in remote.origins).warnings
-
-    assert told() == ("1 records with a seq used before (2), applied in file order",)
-    for number, seq in enumerate((4, 5, 6)):
-        bridged.record(seq, f"q{number}")
-    assert told() == ("1 records with a seq used before (2), applied in file order",)
-    assert [item.seq for item in candidates(reader)] == [1, 2, 3, 4, 5, 6, 7]
-    assert told() == ("1 records with a seq used before (2), applied in file order",)
     same_when_rebuilt(reader)
 
 
