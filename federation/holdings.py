@@ -220,7 +220,7 @@ class Holdings:
             heads = self.store.heads([(row.item_type, row.item_id) for row in rows])
             anything = self.index.has_decisions()
             judged: list[tuple[Row, Judgement, bool]] = []
-            for row in rows:
+            for row in sorted(rows, key=_root_of):
                 if row.origin in self.damaged:
                     continue
                 self._missed = False
@@ -423,6 +423,11 @@ class Holdings:
         drop(self.store.disk, self.folder / _INDEX_FILE)
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
+
+
+def _root_of(row: Row) -> tuple[str, int]:
+    """Where the record stands that a copy is compared with: neighbours are judged together, from one slice."""
+    return ("", 0) if row.root is None else Version.parse(row.root)[:2]
 
 
 def _told(line: bytes) -> Record:

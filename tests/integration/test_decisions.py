@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,12 +13,14 @@ from federation.errors import DecisionNeeded
 from federation.inbox import Filter
 from federation.model import Candidate, DecisionReport
 from journal import Draft, InvalidInput, Ref, Version, stub
+from tests.doubles.disks import CountingDisk
 from tests.integration.forger import Forger, Line
 from tests.integration.world import (
     World,
     accept,
     accept_all,
     answers,
+    by_origin,
     candidates,
     entities,
     payload,
@@ -299,6 +302,17 @@ def junk(honest: Forger, seq: int, **fields: Any) -> Forger:
     return liar
 
 
+def copy_of(author: Forger, seq: int) -> dict[str, Any]:
+    """What an honest copy of a forged record says, but for the payload."""
+    item_id = json.loads(author.lines[seq - 1].data)["item_id"]
+    return {
+        "item_id": item_id,
+        "action": "accept",
+        "root": str(version(author, seq)),
+        "context": {author.origin: seq},
+    }
+
+
 def honest() -> Forger:
     forger = Forger(3)
     forger.record("good")
@@ -493,3 +507,27 @@ def test_nothing_is_written_by_looking(world: World) -> None:
     before = reader.store.position()
     assert [item.verdict for item in candidates(reader, Filter())] == ["new"]
     assert reader.store.position() == before
+
+
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+
+def test_copies_in_any_order_cost_about_the_same(world: World) -> None:
+    """[K4] Each is compared with the record it names, and those are looked for slice by slice."""
+    author = Forger(1)
+    for number in range(800):
+        author.record(f"p{number}", payload={"n": number})
+    author.feed(cuts=range(100, 800, 100)).put_into(world.bus)
+    numbers = list(range(800))
+    costs: list[int] = []
+    for order in (numbers, sorted(numbers, key=lambda number: number % 100)):
+        copier = Forger(2)
+        for number in order:
+            copier.record(**copy_of(author, number + 1), payload={"n": number})
+        copier.feed().put_into(world.bus)
+        disk = CountingDisk()
+        reader = world.store(f"reader{len(costs)}", disk=disk)
+        disk.reset()
+        assert by_origin(pull(reader))[copier.origin].candidates.open == 800
+        costs.append(disk.bytes_read)
+    assert costs[1] < 1.2 * costs[0]
