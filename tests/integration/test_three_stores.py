@@ -1,27 +1,27 @@
 """Three stores, one bus, any verbs in any order, faults included: what must hold after each of them.
 
-A hypothesis machine over real stores on a real disk. Few runs by default; EVENTSYNC_DEEP=1 makes many.
+A trace is made from a seed and played over real stores on a real disk; one that fails is cut down to the steps that
+matter. Few seeds by default; EVENTSYNC_DEEP=1 plays many.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final, NamedTuple
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+import pytest
 
 from eventsync import exits
-from eventsync.sharing import Sharing
 from federation.audit import audit
 from federation.inbox import Filter
-from federation.model import OPEN_VERDICTS, Result, Verdict
-from journal import DiskFailed, JournalError
+from federation.model import OPEN_VERDICTS, Candidate, Result, Verdict
+from journal import DiskFailed
 from tests.doubles.disks import Died, FaultyDisk
 from tests.integration.world import (
     World,
@@ -37,166 +37,180 @@ from tests.integration.world import (
 )
 
 DEEP = os.environ.get("EVENTSYNC_DEEP") == "1"
+SEEDS = range(1_000) if DEEP else range(14)
+STEPS = 80 if DEEP else 50
 NAMES = ("a", "b", "c")
 ENTITIES = ("a1", "b1", "c1", "p1")  # all but the last have one store that begins them
-stores = st.sampled_from(NAMES)
-entity_ids = st.sampled_from(ENTITIES)
-picks = st.integers(0, 5)
 FINE = {Result.NEW, Result.UPDATED, Result.UP_TO_DATE, Result.STALE}
-Decided = tuple[str, str]  # type/id and the version that was decided about
+# How often each verb comes, of all of them.
+VERBS: Final = {
+    "write": 14, "delete": 3, "hide": 1, "publish": 3, "share": 8, "pull": 6, "pull twice": 3, "sync": 6,
+    "accept": 10, "theirs": 6, "reject": 7, "accept all": 4, "rebuild": 2, "older bus": 3, "kill": 4, "refuse": 3,
+    "quiet day": 1,
+}  # fmt: skip
 
 
-class ThreeStores(RuleBasedStateMachine):
-    """What people do, and what must never happen."""
+class Step(NamedTuple):
+    """One verb of one store; what the number chooses depends on what is there."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        quick = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        self._folder = tempfile.TemporaryDirectory(dir=quick)
-        self.world = World(Path(self._folder.name))
+    verb: str
+    store: str
+    pick: int
+
+
+class Decided(NamedTuple):
+    """An entity, and the version of it that was decided about."""
+
+    key: str
+    version: str
+
+
+def trace(seed: int) -> list[Step]:
+    """The trace of a seed."""
+    rng = random.Random(seed)
+    verbs = rng.choices(list(VERBS), weights=list(VERBS.values()), k=STEPS)
+    return [Step(verb, rng.choice(NAMES), rng.randrange(60)) for verb in verbs]
+
+
+class Play:
+    """Three stores, and what is known of what was done to them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(folder)
         self.stores = {name: self.world.store(name) for name in NAMES}
         self.decided: dict[str, set[Decided]] = {name: set() for name in NAMES}
-        self.rejected: set[str] = set()
-        self.private: set[str] = set()
-        self.older: list[dict[str, Path]] = []
-        self.number = 0
+        self.apart: set[str] = set()  # entities that stores need not agree on: private or rejected somewhere
+        self.older: list[tuple[str, Path]] = []
+        self.done: Counter[str] = Counter()
+        self._number = 0
+        self._verbs: dict[str, Callable[[str, int], None]] = {
+            "write": self.write,
+            "delete": self.delete,
+            "hide": self.hide,
+            "publish": lambda name, _: self._done("published", self.stores[name].publish().changed),
+            "share": lambda name, _: self.share(name),
+            "pull": lambda name, _: self._done("records pulled", self.pull(name)),
+            "pull twice": lambda name, _: self.pull_twice(name),
+            "sync": lambda name, _: self.sync(name),
+            "quiet day": lambda *_: self.quiet_day(),
+            "accept": lambda name, pick: self.decide(name, pick, "accept"),
+            "theirs": lambda name, pick: self.decide(name, pick, "theirs"),
+            "reject": lambda name, pick: self.decide(name, pick, "reject"),
+            "accept all": lambda name, _: self.accept_all(name),
+            "rebuild": lambda name, _: self.rebuild(name),
+            "older bus": lambda _, pick: self.put_back_an_older_feed(pick),
+            "kill": lambda name, pick: self.with_a_fault(name, pick, kills=True),
+            "refuse": lambda name, pick: self.with_a_fault(name, pick, kills=False),
+        }
 
-    @initialize(names=st.lists(st.tuples(stores, entity_ids), max_size=3))
-    def begin(self, names: list[tuple[str, str]]) -> None:
-        """Some have something to begin with."""
-        for name, item_id in names:
-            self.write(name, item_id, False)
+    def play(self, steps: Sequence[Step]) -> None:
+        """Do all of it, and come to rest."""
+        for step in steps:
+            self._verbs[step.verb](step.store, step.pick)
+            self.settled_stays_settled(step.store)
+        self.come_to_rest()
+        for store in self.stores.values():
+            assert [found for found in store.store.verify().findings if found.severity == "error"] == []
+            assert list(audit(store.holdings)) == []
 
-    def teardown(self) -> None:
-        """Whatever happened, it comes to an end that all agree on."""
-        try:
-            self.comes_to_rest()
-            for store in self.stores.values():
-                assert [found for found in store.store.verify().findings if found.severity == "error"] == []
-                assert list(audit(store.holdings)) == []
-        finally:
-            self.world.close_all()
-            self._folder.cleanup()
+    def _done(self, what: str, count: int = 1) -> None:
+        self.done[what] += count
 
     # --- verbs ---
 
-    @rule(name=stores, item_id=entity_ids, same=st.sampled_from([True, False, False]))
-    def write(self, name: str, item_id: str, same: bool) -> None:
+    def write(self, name: str, pick: int) -> None:
         """put or edit; now and then what others may have written too."""
-        self.number += 1
+        self._number += 1
+        item_id = ENTITIES[pick % len(ENTITIES)]
         live = {head.item_id for head in self.stores[name].store.list("plan")}
         known = item_id in live or item_id[0] in (name, "p")
-        put(self.stores[name], item_id if known else f"{name}1", n=0 if same else self.number)
+        put(self.stores[name], item_id if known else f"{name}1", n=0 if pick % 5 == 0 else self._number)
 
-    @rule(name=stores, item_id=entity_ids)
-    def hide(self, name: str, item_id: str) -> None:
+    def hide(self, name: str, pick: int) -> None:
         """put --private"""
-        self.number += 1
-        self.private.add(f"plan/{item_id}")
-        put(self.stores[name], item_id, n=self.number, private=True)
+        self._number += 1
+        self.apart.add(f"plan/{ENTITIES[pick % len(ENTITIES)]}")
+        put(self.stores[name], ENTITIES[pick % len(ENTITIES)], n=self._number, private=True)
 
-    @rule(name=stores, pick=picks)
     def delete(self, name: str, pick: int) -> None:
         """rm"""
         live = [head.item_id for head in self.stores[name].store.list("plan")]
         if live:
             remove(self.stores[name], live[pick % len(live)])
 
-    @rule(name=stores)
     def share(self, name: str) -> None:
         """publish and push"""
-        self.stores[name].publish()
-        self.push(name)
+        store = self.stores[name]
+        store.publish()
+        (report,) = store.push(store.remotes(None)).remotes
+        assert report.result in ("pushed", "up_to_date", "nothing_to_publish"), report
+        if report.result == "pushed":
+            target = self.world.folder / f"older-{len(self.older)}"
+            shutil.copytree(self.world.bus / store.store.origin, target)
+            self.older.append((name, target))
 
-    @rule(name=stores)
+    def pull(self, name: str) -> int:
+        """pull: nothing is refused, and no record is written [K1]."""
+        store = self.stores[name]
+        before = store.store.position().seq
+        run = pull(store)
+        assert run.exit_code == exits.DONE, run
+        assert {found.result for remote in run.remotes for found in remote.origins} <= FINE, run
+        assert store.store.position().seq == before
+        return sum(found.records for remote in run.remotes for found in remote.origins)
+
+    def pull_twice(self, name: str) -> None:
+        """[F7] pull, pull = pull"""
+        self.pull(name)
+        store = self.stores[name]
+        before = answers(store), tree(store.store.folder / "federation" / "mirror")
+        assert self.pull(name) == 0
+        assert (answers(store), tree(store.store.folder / "federation" / "mirror")) == before
+
     def sync(self, name: str) -> None:
         """sync, and accept what comes"""
         self.share(name)
         self.pull(name)
         self.accept_all(name)
 
-    @rule()
-    def everybody_syncs(self) -> None:
-        """A quiet day."""
+    def quiet_day(self) -> None:
+        """Everybody syncs, twice."""
         for name in (*NAMES, *NAMES):
             self.sync(name)
 
-    @rule(name=stores)
-    def publish(self, name: str) -> None:
-        """publish alone"""
-        self.stores[name].publish()
-
-    def push(self, name: str) -> None:
-        store = self.stores[name]
-        (report,) = store.push(store.remotes(None)).remotes
-        assert report.result in ("pushed", "up_to_date", "nothing_to_publish"), report
-        if report.result == "pushed":
-            self.older.append({name: self._kept(store)})
-
-    def _kept(self, store: Sharing) -> Path:
-        """A copy of the feed as it stands on the bus now."""
-        target = self.world.folder / f"older-{len(self.older)}"
-        shutil.copytree(self.world.bus / store.store.origin, target)
-        return target
-
-    @rule(name=stores)
-    def pull(self, name: str) -> None:
-        """pull"""
-        self._pull(name)
-        self.settled_stays_settled(name)
-
-    def _pull(self, name: str) -> int:
-        store = self.stores[name]
-        before = store.store.position().seq
-        run = pull(store)
-        assert run.exit_code in (exits.DONE, exits.DECISION), run
-        assert {found.result for remote in run.remotes for found in remote.origins} <= FINE, run
-        assert store.store.position().seq == before
-        return sum(found.records for remote in run.remotes for found in remote.origins)
-
-    @rule(name=stores)
-    def pull_twice(self, name: str) -> None:
-        """[F7] pull, pull = pull"""
-        self._pull(name)
-        store = self.stores[name]
-        before = answers(store), tree(store.store.folder / "federation" / "mirror")
-        assert self._pull(name) == 0
-        assert (answers(store), tree(store.store.folder / "federation" / "mirror")) == before
-
-    @rule(name=stores)
     def accept_all(self, name: str) -> None:
-        """accept --all"""
-        open_before = self._open(name)
+        """accept --all: what it does not leave is settled."""
+        before = {item.id: item for item in self.open(name)}
         report = accept_all(self.stores[name])
-        assert {left.verdict for left in report.left} <= {Verdict.CONFLICT, Verdict.UPDATE, Verdict.GONE}
-        taken = {f"{written.item_type}/{written.item_id}" for written in report.written}
         left = {found.id for found in report.left}
-        self.decided[name] |= {
-            (key, version) for id_, key, version in open_before if key in taken and id_ not in left
-        } & self._settled(name)
-        self.settled_stays_settled(name)
+        assert {before[found.id].verdict for found in report.left} <= OPEN_VERDICTS
+        assert len(report.written) <= len(before.keys() - left)
+        self.decided[name] |= {decided(item) for id_, item in before.items() if id_ not in left}
+        self._done("accepted", len(report.written))
+        self._done("left", len(left))
 
-    @rule(name=stores, pick=picks, verb=st.sampled_from(["accept", "theirs", "reject"]))
     def decide(self, name: str, pick: int, verb: str) -> None:
-        """accept, accept --theirs or reject of one candidate"""
+        """accept, accept --theirs or reject of one candidate; where there is none, after looking for some"""
         store = self.stores[name]
-        found = [item for item in candidates(store, Filter()) if item.verdict in OPEN_VERDICTS]
+        if not self.open(name):
+            for other in NAMES:
+                self.share(other)
+            self.pull(name)
+        found = self.open(name)
         if verb == "accept":
             found = [item for item in found if item.verdict is not Verdict.CONFLICT]
         if not found:
             return
         item = found[pick % len(found)]
-        key = f"{item.item_type}/{item.item_id}"
         if verb == "reject":
             report = store.inbox.reject([item.id], reason=None, agent="test")
-            self.rejected.add(key)
+            self.apart.add(decided(item).key)
         else:
             report = store.inbox.accept([item.id], theirs=verb == "theirs", agent="test")
         assert len(report.written) == 1
-        self.decided[name].add((key, str(item.version)))
-        self.settled_stays_settled(name)
+        self.decided[name].add(decided(item))
+        self._done(f"{verb} {item.verdict}")
 
-    @rule(name=stores)
     def rebuild(self, name: str) -> None:
         """[T1] All caches deleted: the same answers."""
         before = answers(self.stores[name])
@@ -204,71 +218,51 @@ class ThreeStores(RuleBasedStateMachine):
 
     # --- faults ---
 
-    @precondition(lambda self: self.older)
-    @rule(pick=st.integers(0, 30))
     def put_back_an_older_feed(self, pick: int) -> None:
-        """Somebody restores the bus, or a part of it."""
-        for name, path in self.older[pick % len(self.older)].items():
+        """Somebody restores a part of the bus."""
+        if self.older:
+            name, path = self.older[pick % len(self.older)]
             folder = self.world.bus / self.stores[name].store.origin
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(path, folder)
 
-    @rule(name=stores, at=st.integers(1, 14), verb=st.sampled_from(["share", "pull", "accept_all", "write"]))
-    def kill(self, name: str, at: int, verb: str) -> None:
-        """The process ends at any write."""
-        self._with_disk(name, FaultyDisk(10**9, kills=True), at, verb)
-
-    @rule(name=stores, at=st.integers(1, 14), verb=st.sampled_from(["share", "pull", "accept_all", "write"]))
-    def refuse(self, name: str, at: int, verb: str) -> None:
-        """The disk refuses one write."""
-        self._with_disk(name, FaultyDisk(10**9), at, verb)
-
-    def _with_disk(self, name: str, disk: FaultyDisk, at: int, verb: str) -> None:
+    def with_a_fault(self, name: str, pick: int, *, kills: bool) -> None:
+        """The process ends at some write, or the disk refuses it."""
+        disk = FaultyDisk(10**9, kills=kills)
         store = self.world.reopened(self.stores[name], disk=disk)
-        disk.at = disk.count + at
-        verbs: dict[str, Callable[[], object]] = {
-            "share": lambda: (store.publish(), store.push(store.remotes(None))),
-            "pull": lambda: pull(store),
-            "accept_all": lambda: accept_all(store),
-            "write": lambda: put(store, "p1", n=-at),
-        }
+        disk.at = disk.count + 1 + pick // 8
+        verbs: Sequence[Callable[[], object]] = (
+            lambda: (store.publish(), store.push(store.remotes(None))),
+            lambda: pull(store),
+            lambda: accept_all(store),
+            lambda: put(store, f"{name}1", n=-pick),
+        )
         try:
-            verbs[verb]()
-        except (Died, DiskFailed, JournalError):
+            verbs[pick % 4]()
+        except (Died, DiskFailed):
             assert disk.has_struck
+        self._done("faults", disk.has_struck)
         self.stores[name] = self.world.reopened(store)
-        self.settled_stays_settled(name)
 
     # --- what must hold ---
 
-    def _open(self, name: str) -> set[tuple[str, str, str]]:
-        return {
-            (item.id, f"{item.item_type}/{item.item_id}", str(item.version))
-            for item in candidates(self.stores[name], Filter())
-        }
-
-    def _settled(self, name: str) -> set[Decided]:
-        return {
-            (f"{item.item_type}/{item.item_id}", str(item.version))
-            for item in candidates(self.stores[name])
-            if item.verdict is Verdict.KNOWN
-        }
+    def open(self, name: str) -> list[Candidate]:
+        """The open candidates of a store."""
+        return [item for item in candidates(self.stores[name], Filter()) if item.verdict in OPEN_VERDICTS]
 
     def settled_stays_settled(self, name: str) -> None:
         """[K3] [K5] What was decided is never asked again, from whomever it comes."""
-        again = {(key, version) for _, key, version in self._open(name)} & self.decided[name]
-        assert not again
+        assert {decided(item) for item in self.open(name)} & self.decided[name] == set()
 
-    def comes_to_rest(self) -> None:
+    def come_to_rest(self) -> None:
         """Everybody shares and accepts until nothing is new: rings stop growing, and all agree."""
         for _ in range(12):
             before = [store.store.position().seq for store in self.stores.values()]
             for name in NAMES:
-                self.stores[name].publish()
-                self.push(name)
+                self.share(name)
             for name in NAMES:
-                self._pull(name)
-                accept_all(self.stores[name])
+                self.pull(name)
+                self.accept_all(name)
             if before == [store.store.position().seq for store in self.stores.values()]:
                 break
         else:
@@ -285,21 +279,65 @@ class ThreeStores(RuleBasedStateMachine):
 
     def all_agree(self) -> None:
         """Stores that accept everything agree on every entity they both had, where nobody has to decide."""
-        apart = self.rejected | self.private
-        for name in NAMES:
-            apart |= {key for _, key, _ in self._open(name)}
+        apart = self.apart.union(*({decided(item).key for item in self.open(name)} for name in NAMES))
         found: dict[str, set[str]] = {}
         for store in self.stores.values():
             for key, (_, payload) in entities(store).items():
                 if key not in apart:
                     found.setdefault(key, set()).add(repr(payload))
         assert {key: payloads for key, payloads in found.items() if len(payloads) > 1} == {}
+        self._done("agreed", len(found))
 
 
-TestThreeStores = ThreeStores.TestCase
-TestThreeStores.settings = settings(
-    max_examples=1_000 if DEEP else 20,
-    stateful_step_count=60 if DEEP else 35,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+def decided(item: Candidate) -> Decided:
+    """What a decision about a candidate is about."""
+    return Decided(f"{item.item_type}/{item.item_id}", str(item.version))
+
+
+def played(steps: Sequence[Step]) -> Counter[str]:
+    """Play a trace in a world of its own; what it came to."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        play = Play(Path(folder))
+        try:
+            play.play(steps)
+        finally:
+            play.world.close_all()
+        return play.done
+
+
+def shrunk(steps: list[Step]) -> list[Step]:
+    """The same trace less what it does not need to fail."""
+    size = len(steps) // 2
+    while size:
+        at = 0
+        while at < len(steps):
+            fewer = steps[:at] + steps[at + size :]
+            try:
+                played(fewer)
+                at += size
+            except Exception:  # noqa: BLE001 - whatever it is that fails
+                steps = fewer
+        size //= 2
+    return steps
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_three_stores_do_they_come_to_rest_and_agree(seed: int) -> None:
+    """[F7] [K3] [K5] [T1]"""
+    steps = trace(seed)
+    try:
+        assert played(steps)["agreed"] >= 0
+    except Exception as error:
+        text = "\n".join(f"    {step}," for step in shrunk(steps))
+        error.add_note(f"seed {seed}, shrunk to:\n{text}")
+        raise
+
+
+def test_the_traces_meet_every_verdict_and_every_decision() -> None:
+    """What the machine never does, it never tests."""
+    total: Counter[str] = Counter()
+    for seed in range(6):
+        total += played(trace(1_000_000 + seed))
+    wanted = ["accept new", "accept update", "theirs conflict", "reject new", "accepted", "left", "faults", "agreed"]
+    assert [what for what in wanted if total[what] < 2] == []
+    assert total["accept gone"] + total["theirs gone"] + total["reject gone"] > 0
