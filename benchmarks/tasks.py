@@ -68,8 +68,7 @@ def pull_again(bus: str, folder: str) -> Answer:
 
     seen, seconds = _repeated(once)
     slices = len(seen.opened_like(".zst"))
-    (head,) = Path(bus).glob(f"*/{HEAD_FILE}")
-    return {"seconds": seconds, "head_bytes": head.stat().st_size, "counts": {**seen.counts, "slices opened": slices}}
+    return {"seconds": seconds, "head_bytes": _head_bytes(bus), "counts": {**seen.counts, "slices opened": slices}}
 
 
 def pull_more(bus: str, folder: str) -> Answer:
@@ -77,7 +76,7 @@ def pull_more(bus: str, folder: str) -> Answer:
     importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     with watch() as seen, _timed() as taken:
         records = _pull(Path(folder), Path(bus), Result.UPDATED)
-    return {"seconds": taken(), "records": records, "counts": seen.counts}
+    return {"seconds": taken(), "records": records, "head_bytes": _head_bytes(bus), "counts": seen.counts}
 
 
 def put(folder: str) -> Answer:
@@ -155,6 +154,11 @@ def _peak_kib() -> int:
 def _head(feed_folder: Path) -> Answer:
     head: Answer = json.loads((feed_folder / "head.json").read_bytes())["head"]
     return head
+
+
+def _head_bytes(bus: str) -> int:
+    (head,) = Path(bus).glob(f"*/{HEAD_FILE}")
+    return head.stat().st_size
 
 
 def _pull(folder: Path, bus: Path, expected: Result) -> int:
