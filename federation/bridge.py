@@ -192,12 +192,18 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
     """Bring the index up to a bridged mirror and return how many records were taken.
 
     Records count in file order. Their seq is used; where one stands again it is raised above the last, and reported.
+    All is read anew when something came before what was read: a copy program may bring files in any order.
     """
     state = folder.state()
-    seq, place = index.position(origin)
-    done_segment, done_offset = (int(part) for part in place.split(":")) if place else (-1, 0)
     last = state.segments[-1] if state.segments else None
-    if last is None or (done_segment, done_offset) >= (brainclaw_number(last.name), last.bytes):
+    if last is None:
+        return 0
+    seq, place = index.position(origin)
+    done_segment, done_offset, done_bytes = (int(part) for part in place.split(":")) if place else (-1, 0, 0)
+    if done_bytes != sum(copied.bytes for copied in state.segments if brainclaw_number(copied.name) < done_segment):
+        index.forget(origin)
+        seq, done_segment, done_offset = 0, -1, 0
+    if (done_segment, done_offset) >= (brainclaw_number(last.name), last.bytes):
         return 0
     notes = index.notes(origin)
     newest: dict[tuple[str, str], Row] = {}
@@ -216,7 +222,7 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
             row = _row(origin, line.record, line, number, seq)
             if row is not None:
                 newest[(row.item_type, row.item_id)] = row
-    end = f"{brainclaw_number(last.name)}:{last.bytes}"
+    end = f"{brainclaw_number(last.name)}:{last.bytes}:{sum(copied.bytes for copied in state.segments[:-1])}"
     index.flush(origin, newest.values(), (seq, end), notes=notes)
     return taken
 
