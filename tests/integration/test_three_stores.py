@@ -179,13 +179,15 @@ class Play:
             self.sync(name)
 
     def accept_all(self, name: str) -> None:
-        """accept --all: what it does not leave is settled."""
+        """accept --all: what it does not leave is open no more; identical versions are no decision [K3]."""
         before = {item.id: item for item in self.open(name)}
         report = accept_all(self.stores[name])
         left = {found.id for found in report.left}
         assert {before[found.id].verdict for found in report.left} <= OPEN_VERDICTS
         assert len(report.written) <= len(before.keys() - left)
-        self.decided[name] |= {decided(item) for id_, item in before.items() if id_ not in left}
+        after = {item.id: item.verdict for item in candidates(self.stores[name])}
+        assert {after[id_] for id_ in before.keys() - left} <= {Verdict.KNOWN, Verdict.IDENTICAL}
+        self.decided[name] |= {decided(item) for id_, item in before.items() if after[id_] is Verdict.KNOWN}
         self._done("accepted", len(report.written))
         self._done("left", len(left))
 
