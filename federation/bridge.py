@@ -19,7 +19,7 @@ from federation.brainclaw import BridgedLine, BridgedRecord
 from federation.errors import DamagedFeed
 from federation.index import Index, Row
 from federation.model import Refusal, Result
-from journal import RECORD_VERSION, Disk, JournalError, Record
+from journal import MAX_SEQ, RECORD_VERSION, Disk, JournalError, Record
 
 MAX_SEGMENT_BYTES: Final = 64 * 1024 * 1024  # they roll at 10 MiB and may pass that by one batch
 _STATE_FILE: Final = "bridge.json"
@@ -123,7 +123,8 @@ class BridgeFolder:
             for line in brainclaw.read_lines(self.raw(copied)):
                 if line.record is not None:
                     seq = _effective_seq(line.record, seq, notes)
-                    yield _as_record(line.record, seq)
+                    if seq <= MAX_SEQ:
+                        yield _as_record(line.record, seq)
 
     def store(self, state: _State, changed: Sequence[tuple[str, bytes]]) -> None:
         """Put grown segments in place, durably, then the state that speaks of them."""
@@ -219,7 +220,9 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
                 continue
             taken += 1
             seq = _effective_seq(line.record, seq, notes)
-            row = _row(origin, line.record, line, number, seq)
+            row = _row(origin, line.record, line, number, seq) if seq <= MAX_SEQ else None
+            if seq > MAX_SEQ:
+                notes["beyond_seqs"] = notes.get("beyond_seqs", 0) + 1
             if row is not None:
                 newest[(row.item_type, row.item_id)] = row
     end = f"{brainclaw_number(last.name)}:{last.bytes}:{sum(copied.bytes for copied in state.segments[:-1])}"
@@ -290,6 +293,8 @@ def describe(notes: dict[str, Any]) -> tuple[str, ...]:
         found.append(f"{notes['duplicates']} records with a seq used before ({seqs}), applied in file order")
     if notes.get("skipped_lines"):
         found.append(f"{notes['skipped_lines']} lines that are no records were passed over")
+    if notes.get("beyond_seqs"):
+        found.append(f"{notes['beyond_seqs']} records behind the highest seq there is, which no decision could name")
     if notes.get("unreadable_lines"):
         found.append(f"{notes['unreadable_lines']} lines could not be decoded")
     return tuple(found)

@@ -26,6 +26,7 @@ from tests.integration.world import (
     put,
     rebuilt,
     refusal,
+    reject,
     tree,
     verdicts,
 )
@@ -428,3 +429,19 @@ def test_nothing_is_read_through_a_symlink(world: World, source: Source, what: s
     pull(reader)
     assert "plan/secret" not in verdicts(reader)
     assert what == "segment" or reader.holdings.mirror.origins() == []
+
+
+def test_seqs_at_the_end_of_all_seqs_poison_no_journal(world: World, source: Source) -> None:
+    """[J10] What stands behind 2^53-1 could be named by no decision: it is told, and never a candidate."""
+    top = 2**53 - 1
+    source.write(source.batch(line(top - 1, "a"), line(top, "b"), line(top, "c"), line(5, "d"), line(6, None)))
+    reader = reader_of(world, source)
+    found = only(pull(reader))
+    assert any("3 records behind the highest seq" in text for text in found.warnings)
+    assert verdicts(reader) == {"plan/a": "new", "plan/b": "new"}
+    reject(reader, "plan/b")
+    assert [written.item_id for written in accept_all(reader).written] == ["a"]
+    assert set(verdicts(reader).values()) == {"known"}
+    before = answers(reader)
+    assert answers(rebuilt(reader)) == before
+    assert [record.seq for record in reader.holdings.records(ORIGIN, 0)] == [top - 1, top]
