@@ -82,7 +82,7 @@ class FeedFolder:
         self._slices = self._head = None
 
     def slices(self) -> list[SliceFile]:
-        """The slices that cover the feed up to its head, in order; of overlapping ones (merged before) the longest.
+        """The slices that cover the feed up to its head, in order; of overlapping ones those it lists, or the longest.
 
         Looked for anew when the head is another: another process may have put it there.
         """
@@ -98,13 +98,19 @@ class FeedFolder:
     def _tiled(self, head: Head | None) -> list[SliceFile]:
         if head is None:
             return []
+        listed = {entry.name for entry in head.slices}
+
+        def rank(file: SliceFile) -> tuple[bool, int]:
+            return file.name in listed, file.last_seq  # killed publishes may have left others of the same seqs
+
         longest: dict[int, SliceFile] = {}
         for name in self._disk.names(self.folder):
             found = SLICE_NAME.fullmatch(name.removesuffix(SLICE_SUFFIX)) if name.endswith(SLICE_SUFFIX) else None
             if found is None:
                 continue
             file = SliceFile(int(found[1]), int(found[2]), found[3], name.removesuffix(SLICE_SUFFIX))
-            if file.last_seq <= head.last_seq and file.last_seq >= longest.get(file.first_seq, file).last_seq:
+            other = longest.get(file.first_seq)
+            if file.last_seq <= head.last_seq and (other is None or rank(file) > rank(other)):
                 longest[file.first_seq] = file
         tiled, at = [], head.start_seq
         while at < head.last_seq:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from eventsync.sharing import Sharing
+from federation.audit import audit
 from federation.errors import DamagedFeed, SecretFound
 from federation.feed import parse_skip
 from federation.model import HEAD_FILE, Result
@@ -391,7 +392,6 @@ def test_an_older_feed_put_back_is_not_published_onto(world: World) -> None:
 
 def test_a_lost_slice_of_our_own_is_said_and_not_made_up(world: World) -> None:
     """[T1] The head still lists it: verify tells, and a push says what it cannot read."""
-    from federation.audit import audit
     from journal import JournalError
 
     store = world.store("a")
@@ -565,3 +565,24 @@ def test_an_internal_note_of_the_journal_stays_in_the_journal(world: World) -> N
     skip, redact, withheld = shown(store)
     assert (skip, withheld) == ("[1,1]", "[3,3]")
     assert redact == "journal/None"
+
+
+def test_a_feed_is_what_its_head_lists_whatever_two_killed_publishes_left_beside_it(world: World) -> None:
+    """[F3] [T1] One was killed before its head, the next, under another filter, before it could tidy up."""
+    base = world.store("base")
+    put(base, "p1")
+    base.publish()
+    put(base, "p2")
+    put(base, "s1", item_type="session")
+    found = []
+    for types in (TODAY, WIDER):
+        store = world.copied(base, f"as-{len(types)}")
+        publish(store.holdings, PublishSettings(types))
+        found.append((store, tree(own_feed(store))))
+    for store, _ in found:
+        for _, files in found:
+            for name in files.keys() - {HEAD_FILE}:
+                (own_feed(store) / name).write_bytes(files[name])
+        again = world.reopened(store)
+        assert [line.data for line in again.holdings.own.lines(0)] == feed_lines(own_feed(again))
+        assert list(audit(again.holdings)) == []
