@@ -37,6 +37,7 @@ from journal import (
     check_payload,
     decode_record,
     drop,
+    split_c,
 )
 
 _JUDGED_AT_ONCE: Final = 2_000
@@ -193,7 +194,8 @@ class Holdings:
             records = [entry.record for entry in gap.entries if not entry.void]
             decided = [found for record in records for found in self._decisions(record)]
             touched = [(record.item_type, record.item_id) for record in records if record.item_id is not None]
-            unnamed = [Ref.parse(r.cause) for r in records if r.item_id is None and r.cause is not None]
+            causes = [_version(record.cause or "") for record in records if record.item_id is None]
+            unnamed = [Ref(*cause[:2]) for cause in causes if cause is not None]
             self.index.apply_local(touched, unnamed, decided, gap.position)
 
     def _decisions(self, record: Record) -> Iterator[Decision]:
@@ -201,18 +203,28 @@ class Holdings:
         accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.cause is not None
         if record.cause is None or not (accepts or record.action in ("reject", "reopen")):
             return
-        version = self._version_of_cause(record.cause) if record.root is None else Version.parse(record.root)
+        version = self._version_of_cause(record.cause) if record.root is None else _version(record.root)
+        if version is None:
+            return
         entity = ("", "") if record.item_id is None else (record.item_type, record.item_id)
         yield Decision(*version, *entity, "accept" if accepts else record.action)
 
-    def _version_of_cause(self, cause: str) -> Version:
-        """The authored version behind a record that was accepted over a conflict: our record names only its cause."""
-        version = Version.parse(cause)
-        line = self._mirrored_line(version.origin, version.seq)
-        if line is None:
+    def _version_of_cause(self, cause: str) -> Version | None:
+        """The authored version behind a record that was accepted over a conflict: our record names only its cause.
+
+        Of a record that cannot be read it is the record alone.
+        """
+        version = _version(cause)
+        line = None if version is None else self._mirrored_line(version.origin, version.seq)
+        parts = None if line is None else split_c(line)
+        if version is None or line is None or parts is None:
             return version
-        found = decode_record(line)
-        return Version.parse(found.root) if found.root else Version(version.origin, version.seq, found.c[:12])
+        try:
+            root = decode_record(line).root
+        except (DamagedStore, FormatTooNew):
+            root = None
+        own = Version(version.origin, version.seq, parts[1].hex()[:12])
+        return own if root is None else _version(root) or own
 
     def judge_all(self) -> None:
         """Compute every verdict that is not known, and keep it; what a damaged mirror holds waits for its repair."""
@@ -423,6 +435,14 @@ class Holdings:
         drop(self.store.disk, self.folder / _INDEX_FILE)
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
+
+
+def _version(text: str) -> Version | None:
+    """The version a text names; None for what names nothing, and then nothing is decided about it."""
+    try:
+        return Version.parse(text)
+    except ValueError:
+        return None
 
 
 def _root_of(row: Row) -> tuple[str, int]:

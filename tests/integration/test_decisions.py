@@ -283,6 +283,39 @@ def test_a_reject_that_was_reopened_and_rejected_again_stays_rejected(world: Wor
         assert verdict(reader, forger.origin) == expected
 
 
+@pytest.mark.parametrize("odd", [{"v": 3}, {"root": "nothing"}, {"action": "unheard_of"}], ids=["v", "root", "action"])
+def test_a_decision_that_names_only_its_cause_covers_the_record_where_that_cannot_be_read(
+    world: World, odd: Mapping[str, Any]
+) -> None:
+    """[K5] [J2] Another program may leave out the root; nothing that was decided may stop the inbox."""
+    reader, forger = world.store("reader"), Forger()
+    forger.record("good", **odd)
+    forger.feed().put_into(world.bus)
+    pull(reader)
+    found = of(reader, forger.origin)
+    assert found.verdict == "unreadable"
+    cause = str(Ref(found.origin, found.seq))
+    for action, expected in (("reject", "known"), ("reopen", "unreadable")):
+        with reader.store.mutate(agent="test") as mutation:
+            mutation.add(Draft(action, *KEY, cause=cause))
+        assert verdict(reader, forger.origin) == expected
+        same_when_rebuilt(reader)
+
+
+@pytest.mark.parametrize("item_id", ["good", None])
+def test_a_decision_about_nothing_decides_nothing(world: World, item_id: str | None) -> None:
+    """[K5] [J2]"""
+    reader, forger = world.store("reader"), Forger()
+    forger.record("good")
+    forger.feed().put_into(world.bus)
+    pull(reader)
+    with reader.store.mutate(agent="test") as mutation:
+        mutation.add(Draft("reject", "plan", item_id, cause="nothing"))
+        mutation.add(Draft("reject", "plan", item_id, cause="nothing", root="nothing"))
+    assert verdict(reader, forger.origin) == "new"
+    same_when_rebuilt(reader)
+
+
 # --- a decision is about an entity [K5] ------------------------------------------------------------------------------
 
 
