@@ -168,7 +168,7 @@ class Sharing:
         return [self._remote("", _absolute(wanted), {}, history)]
 
     def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[dict[str, Any]]) -> Remote:
-        parsed = urls.parse(url)
+        parsed = urls.parse(_absolute(url))  # a person may have written ~ or ./ into the config
         runs = [run for run in history if run.get("url") == parsed.display]
         held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)

@@ -135,9 +135,9 @@ class GitTransport:
         """The tree of an origin whose ref is there; SourceUnavailable when that leads to no tree."""
         self._with_files(origin, set())
         brought = self._with_tree(origin)
-        if brought is None or brought.found.entries is None or not brought.found.commit:
+        if brought is None or not brought.found.commit:
             raise SourceUnavailable("what stands in the place of our feed is no commit", path=self._display)
-        return brought.found.entries
+        return brought.found.entries or ()
 
     def _read(self, origin: str, brought: _Brought, item: Wanted) -> bytes | None:
         """A file of what was brought. The head.json may be one that we remember, and that did not come again."""
@@ -165,14 +165,14 @@ class GitTransport:
         return set() if head_id is None or self._memory.head(origin, head_id) is None else {HEAD_FILE}
 
     def _with_tree(self, origin: str) -> _Brought | None:
-        """What was brought of an origin, brought whole where its tree did not come; None when that fails."""
+        """What was brought of an origin, brought whole where its tree did not come; None when it cannot be had."""
         brought = self._brought[origin]
-        if brought.found.entries is not None:
-            return brought
-        try:
-            return self._bring_one(origin, whole=True)
-        except SourceUnavailable:
-            return None
+        if brought.found.entries is None:
+            try:
+                brought = self._bring_one(origin, whole=True)
+            except SourceUnavailable:
+                return None
+        return None if brought.found.entries is None else brought
 
     def _bring_next(self, origin: str) -> _Brought:
         """An origin, and in the same transfer those after it that are to be brought: they will be asked for next."""

@@ -24,7 +24,7 @@ from journal import ORIGIN, Disk, DiskFailed
 
 AT_ONCE: Final = 50  # origins in one transfer: they share its caps
 _WORKER: Final = "federation.transports.git_worker"
-_MAX_LATE: Final = 3  # deadlines of one place that are waited for
+_MAX_LATE: Final = 4  # transfers in a row that miss their deadline: then it is the place, and not one large feed
 _MAX_OBJECTS: Final = 1_000_000
 _INFLATED: Final = 4  # times what may be received: slices are compressed already, heads and trees are small
 _MAX_SAID: Final = 200  # characters of what a worker that broke down said
@@ -147,12 +147,12 @@ class Dialogue:
             if login is not None:
                 self._login = login
                 answer = self._ask_once(job._replace(address=job.address._replace(user=login[0], password=login[1])))
-        kind = None if answer.failure is None else answer.failure[0]
+        kind, message = answer.failure or (None, "")
         if kind in _GIVES_UP:
             self._given_up = self.error(answer)
             raise self._given_up
         if kind == "disk":
-            raise DiskFailed(f"cannot be written: {answer.failure}", path=self._folder)
+            raise DiskFailed(f"cannot be written: {message}", path=self._folder)
         return answer
 
     def _ask_once(self, job: Job) -> Answer:
@@ -160,6 +160,7 @@ class Dialogue:
         answer = decode_answer(ended.output)
         if ended.late:
             return answer._replace(failure=("unreachable", self._lateness(answer)))
+        self._late = 0
         if answer.failure is None and answer.brought is None and answer.sent is None:
             said = ended.errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
             said = "".join(sign if sign.isprintable() else " " for sign in said)[:_MAX_SAID]
@@ -169,6 +170,8 @@ class Dialogue:
     def _lateness(self, answer: Answer) -> str:
         self._late += 1
         if self._late >= _MAX_LATE:
-            self._given_up = SourceUnavailable(f"{self._late} transfers were not done in time", path=self._url.display)
+            self._given_up = SourceUnavailable(
+                f"{self._late} transfers in a row were not done in time", path=self._url.display
+            )
         done = "no answer within" if answer.listing is None else "the transfer was not done within"
         return f"{done} {self._settings.deadline_seconds:g} seconds"

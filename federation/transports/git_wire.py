@@ -72,7 +72,7 @@ def explained() -> Iterator[None]:
         lines = [line.decode("utf-8", "replace") for line in error.stderr_lines or []]
         raise _of_what_was_said(lines, "the connection was cut off") from error
     except GitProtocolError as error:
-        raise _of_what_was_said([str(error)], "it does not speak as a git server does") from error
+        raise _of_what_was_said([str(error)], "the transfer failed") from error
     except (OSError, AssertionError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
         # No such host, nobody there, cut off; the rest is what the library does with an answer it did not expect.
         text = error.strerror if isinstance(error, OSError) else None

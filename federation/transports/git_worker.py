@@ -100,12 +100,11 @@ def _bring_over_wire(job: Job, tell: Tell) -> None:
     """Two rounds at most: what is new since the kept commits, then the newest state of what is not known at all."""
     round_ = _Round(job, tell)
     spool = Spool(job.spool, job.caps)
-    if job.whole:
-        round_.fetch(spool, known=False)
-    else:
+    nothing_kept = job.only is not None and job.kept.keys().isdisjoint(job.only)
+    if not (job.whole or nothing_kept):
         round_.fetch(spool, known=True)
-        if round_.left:
-            round_.fetch(spool, known=False)
+    if job.whole or nothing_kept or round_.left:
+        round_.fetch(spool, known=False)
     is_wanted = re.compile(job.files).fullmatch
     tell({"brought": {name: describe(commit, spool, is_wanted) for name, commit in round_.chosen.items()}})
 

@@ -17,7 +17,7 @@ from federation.transports.git_settings import read_settings
 from federation.transports.urls import GitUrl, parse
 from journal import Disk
 from tests.conformance.test_transports import S1, S2, S3, A, Place, TransportConformance, own_feed
-from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon
+from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon, remove_proxies
 from tests.servers.repositories import Repository
 from tests.servers.working import breaking_while_sending, in_this_process
 
@@ -75,6 +75,7 @@ class TestDaemon(GitConformance):
 @pytest.fixture(scope="session")
 def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     server = SshServer(tmp_path_factory.mktemp("ssh") / "server")
+    server.keep_open()
     yield server
     server.stop()
 
@@ -88,7 +89,8 @@ class TestSsh(GitConformance):
 
 class TestHttp(GitConformance):
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Iterator[Place]:
+    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+        remove_proxies(monkeypatch)
         server = HttpServer(tmp_path)
         login = f"{USER}:{quote(PASSWORD, safe='')}"
         url = f"git+http://{login}@127.0.0.1:{server.port}/bus.git"

@@ -11,9 +11,13 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.servers.listener import Listener, Program
 
@@ -26,6 +30,12 @@ def program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     assert found is not None, f"{name} is missing: run scripts/install-debian-packages"
     return found
+
+
+def remove_proxies(environment: pytest.MonkeyPatch) -> None:
+    """Traffic to the loopback goes there, whatever proxy this machine uses."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        environment.delenv(name)
 
 
 def git_daemon(root: Path, *, writable: bool = True) -> Listener:
@@ -61,6 +71,7 @@ class SshServer:
         self.listener = Listener(Program([program("sshd"), "-i", "-e", "-f", str(folder / "sshd_config")]))
         host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.listener.port} {host_key}\n")
+        self._master: subprocess.Popen[bytes] | None = None
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self.port = self.listener.port
         self.config = folder / "ssh_config"
@@ -73,7 +84,25 @@ class SshServer:
         }
         _write(self.config, client)
 
+    def keep_open(self) -> None:
+        """One connection for all clients from now on: a key exchange costs more than all that a small test does."""
+        self._control = Path(tempfile.mkdtemp(prefix="ssh-"))  # the path of a socket may have about a hundred bytes
+        socket = self._control / "control"
+        argv = [program("ssh"), "-F", str(self.config), "-p", str(self.port), "-o", f"ControlPath={socket}"]
+        argv += ["-o", "ControlMaster=yes", "-o", "BatchMode=yes", "-N", f"{self.user}@127.0.0.1"]
+        self._master = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            assert self._master.poll() is None and time.monotonic() < deadline, "ssh did not get in"
+            time.sleep(0.02)
+        with self.config.open("a") as config:
+            config.write(f"ControlPath {socket}\n")
+
     def stop(self) -> None:
+        if self._master is not None:
+            self._master.kill()
+            self._master.communicate()
+            shutil.rmtree(self._control)
         self.listener.stop()
 
 

@@ -6,7 +6,7 @@ Written and read with the library's parts for objects and refs only; nothing of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +36,11 @@ class Repository:
     def plant_link(self, path: str, target: str) -> None:
         self._put(path, target.encode(), LINK)
 
-    def plant_tree(self, origin: str, entries: Mapping[bytes, tuple[int, bytes]], *, parent: bool = True) -> str:
-        """A tree with any modes and names, as a tree that nobody checked: sorted, and else as it is."""
+    def plant_tree(self, origin: str, entries: Sequence[tuple[int, bytes, bytes]], *, parent: bool = True) -> str:
+        """A tree of any (mode, name, content), in any order and as often as it is said: one that nobody checked."""
         with Repo(self.path) as repo:
             raw = b""
-            for name, (mode, content) in sorted(entries.items()):
+            for mode, name, content in entries:
                 blob = Blob.from_string(content)
                 repo.object_store.add_object(blob)
                 raw += b"%o %s\0" % (mode, name) + bytes.fromhex(blob.id.decode())
