@@ -13,7 +13,9 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
+
+_CLOSED: Final = -1  # what a closed socket gives as its descriptor
 
 
 class Answering(Protocol):
@@ -72,7 +74,7 @@ class Listener:
 
 
 class Program:
-    """A server program that speaks to one connection over its standard input and output."""
+    """A server program that speaks to one connection over its standard input and output, until that is closed."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._argv, self._environment = argv, {**os.environ, **(environment or {})}
@@ -87,7 +89,10 @@ class Program:
             start_new_session=True,
         )
         try:
-            process.wait(60)
+            # However long it lasts: a shared ssh connection lives as long as the suite that opened it.
+            while connection.fileno() != _CLOSED and process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
