@@ -173,7 +173,6 @@ def test_a_head_that_was_dropped_into_a_bus_is_ignored(bus: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "missing/too", "file", "file/below", "loop", "dangling", "fifo"])
-@pytest.mark.timeout(10)
 def test_a_place_that_is_no_folder_is_unavailable(tmp_path: Path, staging: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
@@ -277,7 +276,6 @@ def test_what_is_seen_to_be_no_regular_file_or_too_large_is_not_even_opened(bus:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, make_socket, Path.mkdir])
-@pytest.mark.timeout(10)
 def test_what_is_no_regular_file_never_blocks_and_is_never_taken(
     bus: Path, staging: Path, make: Callable[[Path], None]
 ) -> None:
@@ -324,7 +322,6 @@ def replaced(make: Callable[[Path], None]) -> Callable[[Path], None]:
     ],
     ids=["gone", "fifo", "socket", "folder", "symlink", "grown"],
 )
-@pytest.mark.timeout(10)
 def test_a_file_that_is_swapped_under_our_hands_is_left_out(
     bus: Path, staging: Path, swap: Callable[[Path], object]
 ) -> None:

@@ -18,6 +18,7 @@ from federation.transports.urls import GitUrl, parse
 from journal import Disk
 from tests.conformance.test_transports import S1, S2, S3, A, Place, TransportConformance, own_feed
 from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon, remove_proxies
+from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.repositories import Repository
 from tests.servers.working import breaking_while_sending, in_this_process
 
@@ -28,7 +29,7 @@ class GitPlace(Repository):
     def __init__(self, path: Path, url: str, memory: Path, **settings: object) -> None:
         super().__init__(path)
         self._url, self._memory = parse(url), memory
-        self._settings = read_settings({"deadline_seconds": 60, **settings})
+        self._settings = read_settings({"deadline_seconds": PATIENCE_SECONDS, **settings})
 
     def transport(self, *, fails_after: int | None = None) -> GitTransport:
         return self.way(in_this_process if fails_after is None else breaking_while_sending)

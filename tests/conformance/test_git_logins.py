@@ -20,6 +20,7 @@ from federation.transports.urls import GitUrl, parse
 from tests.conformance.test_git import GitPlace
 from tests.conformance.test_transports import A, own_feed
 from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, program, remove_proxies
+from tests.servers.processes import PATIENCE_SECONDS
 
 HEAD = Wanted(HEAD_FILE, 1_000)
 
@@ -125,7 +126,7 @@ def test_no_git_is_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", str(tmp_path))
     url = parse("git+https://example.org/bus")
     assert isinstance(url, GitUrl)
-    assert find_login(url, 30) is None
+    assert find_login(url, PATIENCE_SECONDS) is None
 
 
 @pytest.mark.parametrize("text", ["git+http://example.org/bus", "git://127.0.0.1/bus"])
@@ -133,7 +134,7 @@ def test_no_login_is_looked_for_where_it_must_not_be_sent(tmp_path: Path, _git_o
     _git_of_nobody.write_text(helper(tmp_path, USER, PASSWORD))
     url = parse(text)
     assert isinstance(url, GitUrl)
-    assert find_login(url, 30) is None
+    assert find_login(url, PATIENCE_SECONDS) is None
     assert not (tmp_path / "helped").exists()
 
 
@@ -217,7 +218,7 @@ def ssh_place(server: SshServer, tmp_path: Path, **changes: str) -> GitPlace:
 
 def test_a_key_that_is_not_taken_is_refused(ssh: SshServer, tmp_path: Path) -> None:
     argv = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")]
-    subprocess.run(argv, check=True, timeout=30)
+    subprocess.run(argv, check=True)
     place = ssh_place(ssh, tmp_path)
     config = tmp_path / "ssh_config"
     config.write_text(config.read_text().replace(str(ssh.config.parent / "user_key"), str(tmp_path / "other")))
@@ -236,7 +237,7 @@ def test_a_key_with_a_passphrase_prompts_nobody(
     ssh: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "phrase", "-f", str(tmp_path / "locked")]
-    subprocess.run(argv, check=True, timeout=30)
+    subprocess.run(argv, check=True)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     place = ssh_place(ssh, tmp_path)
     config = tmp_path / "ssh_config"

@@ -13,13 +13,13 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.servers.listener import Listener, Program
+from tests.servers.processes import wait_for
 
 USER: Final = "reader"
 PASSWORD: Final = "p@ss:w/rd"
@@ -52,7 +52,7 @@ class SshServer:
         folder.mkdir(mode=0o700)
         for name in ("host_key", "user_key"):
             argv = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
-            subprocess.run(argv, check=True, timeout=30)
+            subprocess.run(argv, check=True)
         (folder / "authorized_keys").write_bytes((folder / "user_key.pub").read_bytes())
         server = {
             "HostKey": folder / "host_key",
@@ -90,18 +90,19 @@ class SshServer:
         socket = self._control / "control"
         argv = [program("ssh"), "-F", str(self.config), "-p", str(self.port), "-o", f"ControlPath={socket}"]
         argv += ["-o", "ControlMaster=yes", "-o", "BatchMode=yes", "-N", f"{self.user}@127.0.0.1"]
-        self._master = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 30
-        while not socket.exists():
-            assert self._master.poll() is None and time.monotonic() < deadline, "ssh did not get in"
-            time.sleep(0.02)
+        self._master = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: socket.exists() or self._has_ended())
+        assert not self._has_ended(), "ssh did not get in"
         with self.config.open("a") as config:
             config.write(f"ControlPath {socket}\n")
+
+    def _has_ended(self) -> bool:
+        return self._master is None or self._master.poll() is not None
 
     def stop(self) -> None:
         if self._master is not None:
             self._master.kill()
-            self._master.communicate()
+            self._master.wait()
             shutil.rmtree(self._control)
         self.listener.stop()
 
@@ -146,7 +147,7 @@ class HttpServer:
                     "CONTENT_LENGTH": str(len(body)),
                 }
                 argv = [program("git"), "http-backend"]
-                ran = subprocess.run(argv, input=body, env=environment, capture_output=True, timeout=60, check=False)
+                ran = subprocess.run(argv, input=body, env=environment, capture_output=True, check=False)
                 head, _, content = ran.stdout.partition(b"\r\n\r\n")
                 fields = dict(line.split(": ", 1) for line in head.decode().splitlines())
                 status = int(fields.pop("Status", "200").split()[0])

@@ -33,6 +33,7 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
         self.accepted = 0
         self._open: set[socket.socket] = set()
+        self._changing = threading.Lock()  # what is open
         self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -44,7 +45,8 @@ class Listener:
             except OSError:
                 return  # stopped
             self.accepted += 1
-            self._open.add(connection)
+            with self._changing:
+                self._open.add(connection)
             thread = threading.Thread(target=self._serve, args=[connection], daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -52,17 +54,19 @@ class Listener:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             self._answer(connection)
-        self._open.discard(connection)
+        with self._changing:
+            self._open.discard(connection)
 
     def stop(self) -> None:
-        """Close the port and all connections."""
-        for one in [self._socket, *self._open]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._accepting.join(5)
+        """Close the port and all connections, and wait until everybody who served one is done."""
+        _close(self._socket)
+        self._accepting.join()
+        with self._changing:
+            still_open = list(self._open)
+        for connection in still_open:
+            _close(connection)
         for thread in self._threads:
-            thread.join(5)
+            thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +77,13 @@ class Listener:
         self.stop()
 
 
+def _close(connection: socket.socket) -> None:
+    """Whoever waits for it in another thread is told that it ended."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
 class Program:
     """A server program that speaks to one connection over its standard input and output, until that is closed."""
 
@@ -80,19 +91,20 @@ class Program:
         self._argv, self._environment = argv, {**os.environ, **(environment or {})}
 
     def __call__(self, connection: socket.socket) -> None:
-        process = subprocess.Popen(
-            self._argv,
-            stdin=connection.fileno(),
-            stdout=connection.fileno(),
-            stderr=subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,
-        )
+        with connection.dup() as given:  # so that it is open while the process starts, whoever closes ours
+            process = subprocess.Popen(
+                self._argv,
+                stdin=given.fileno(),
+                stdout=given.fileno(),
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,
+            )
         try:
             # However long it lasts: a shared ssh connection lives as long as the suite that opened it.
             while connection.fileno() != _CLOSED and process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.5)
+                    process.wait(0.1)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -100,7 +112,7 @@ class Program:
 
 
 class Counting:
-    """Passes a connection on to another port, and counts what moves."""
+    """Passes a connection on to another port, and counts what moves: before it arrives, so nothing is counted late."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -110,11 +122,13 @@ class Counting:
         with socket.create_connection(("127.0.0.1", self._port)) as server:
             up = threading.Thread(target=self._pass_up, args=[connection, server], daemon=True)
             up.start()
-            while data := server.recv(65536):
-                self.down_bytes += len(data)
-                connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-            up.join(5)
+            try:
+                while data := server.recv(65536):
+                    self.down_bytes += len(data)
+                    connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            finally:
+                up.join()  # until the client hangs up, or we do
 
     def _pass_up(self, connection: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
