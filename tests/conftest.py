@@ -7,6 +7,7 @@ The profile `ci` finds the same examples in every run; `deep` (HYPOTHESIS_PROFIL
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A shell without job control starts what runs in the background deaf to Ctrl-C, and programs inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOR_TESTS = frozenset(["EVENTSYNC_DEEP"])
 
