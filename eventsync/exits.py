@@ -119,7 +119,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         ),
         "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/cli.md under `remote add`"),
         "SourceUnavailable": Exit(
-            UNAVAILABLE, "source_unavailable", "is the drive mounted? nothing was changed, try again later"
+            UNAVAILABLE,
+            "source_unavailable",
+            "is the drive mounted, the network there? nothing was changed, try again later",
         ),
         "RemoteRefused": Exit(
             AUTHENTICATION,

@@ -31,13 +31,14 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         if not remote.pushed_before:
             place.create()  # never again later: a drive that is not mounted must not be made up
         there = _head_there(holdings, place)
-        if there is not None and there.raw == head.raw:
+        names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
+        same = there is not None and there.raw == head.raw
+        if same and not place.missing(head.origin, holdings.own.folder, names):
             return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
         if there is None and not (place.is_local or confirmed or remote.pushed_before):
             raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
         _refuse_other_copy(holdings, head, there)
         keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
-        names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
         place.publish(holdings.store.origin, holdings.own.folder, names, keep)
     except RemoteReadOnly as error:
         return PushReport(remote.name, remote.url, "read_only", error, None)
@@ -49,9 +50,15 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         return PushReport(remote.name, remote.url, "unavailable", error, None)
     except FederationError as error:
         return PushReport(remote.name, remote.url, "failed", error, None)
-    vanished = there is None and remote.pushed_before
-    warnings = ("our feed was not there any more; it was published again",) if vanished else ()
+    warnings = _warnings(remote, there, same=same)
     return PushReport(remote.name, remote.url, "pushed", None, head.last_seq, warnings)
+
+
+def _warnings(remote: Remote, there: Head | None, *, same: bool) -> tuple[str, ...]:
+    """What a push that worked had to make good."""
+    if there is None and remote.pushed_before:
+        return ("our feed was not there any more; it was published again",)
+    return ("files of our feed were lost there; they were published again",) if same else ()
 
 
 def _head_there(holdings: Holdings, place: Transport) -> Head | None:

@@ -62,6 +62,16 @@ class Transport(Protocol):
         """
         ...
 
+    def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+        """Which of these files of the feed in `folder` are not there whole, in their order.
+
+        Asked when the head that is there is ours already: what it lists may have been lost or torn since, and readers
+        would find the feed incomplete for ever. It tells what one listing tells (of a folder, names and sizes; of a git
+        ref, the ids in its tree), and brings and opens nothing when nothing changed, since every push of nothing new
+        asks. What it names, `publish` makes whole again. Raises SourceUnavailable as `fetch`.
+        """
+        ...
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible: slices in order, each durable before the next, head.json last [F4].
 

@@ -106,6 +106,14 @@ class DirectoryTransport:
     def kept(self, origin: str) -> None:
         """Nothing to remember: a directory is read as it stands."""
 
+    def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+        """What has no regular file of our size there, by a look at the folder: nothing is opened, nothing tidied."""
+        with ExitStack() as opened:
+            feed = self._feed_to_read(origin, opened)
+            with _unavailable("cannot be listed", self._path / origin):
+                there = dict(_files_seen(feed.folder)) if feed else {}
+        return tuple(name for name in names if there.get(name) != self._disk.size(folder / name))
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible, head.json last, then remove feed files that are listed no more [F4].
 
@@ -233,13 +241,12 @@ class DirectoryTransport:
     def _tidy(self, feed: _Feed) -> dict[str, int]:
         """Sizes of the feed files that are there, after what an interrupted publish left is gone."""
         there = {}
-        with _unavailable("cannot be tidied", feed.path), os.scandir(feed.folder) as entries:
-            for entry in [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]:
-                if FEED_FILE.fullmatch(entry.name):
-                    status = entry.stat(follow_symlinks=False)
-                    there[entry.name] = status.st_size if stat.S_ISREG(status.st_mode) else -1
-                elif entry.name.startswith(_TEMPORARY) and FEED_FILE.fullmatch(entry.name.removeprefix(_TEMPORARY)):
-                    self._unlink(entry.name, feed.folder)
+        with _unavailable("cannot be tidied", feed.path):
+            for name, size in list(_files_seen(feed.folder)):
+                if FEED_FILE.fullmatch(name):
+                    there[name] = size
+                elif name.startswith(_TEMPORARY) and FEED_FILE.fullmatch(name.removeprefix(_TEMPORARY)):
+                    self._unlink(name, feed.folder)
         return there
 
     def _put(self, feed: _Feed, name: str, data: bytes) -> None:
@@ -309,6 +316,15 @@ def _refuse_unless_bus(kind: _Kind, path: Path) -> None:
 def _is_feed_without_origin(root: int) -> bool:
     """A transport never looks into head.json: a feed whose folder a person renamed has no origin."""
     return _status(HEAD_FILE, root) is not None and not any(map(ORIGIN.fullmatch, os.listdir(root)))
+
+
+def _files_seen(feed: int) -> Iterator[tuple[str, int]]:
+    """Names in the folder of a feed, of whatever is no folder, with their sizes; -1 for what is no regular file."""
+    with os.scandir(feed) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                yield entry.name, status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def _feed_seen(feed: int) -> tuple[bool, int]:

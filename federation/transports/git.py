@@ -87,6 +87,25 @@ class GitTransport:
         if brought is not None and head is not None:
             self._memory.keep(origin, brought.found.commit, head)
 
+    def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+        """What the tree of our ref does not have, or has with other content.
+
+        A tree that we made is known, and costs no transfer; one that is found good is remembered as if we had made it.
+        """
+        tip = self._tip(origin)
+        if tip is None:
+            return tuple(names)
+        published = self._memory.entries(origin, tip)
+        there = _regular(self._entries_there(origin) if published is None else published)
+        if published is not None:
+            return tuple(name for name in names if name not in there)
+        lost = tuple(name for name in names if there.get(name) != blob_id(self._disk.read(folder / name)))
+        if not lost:
+            self._memory.keep_published(
+                origin, tip, self._disk.read(folder / HEAD_FILE), self._brought[origin].found.entries or ()
+            )
+        return lost
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Make the feed in `folder` visible by moving one ref from where it was seen: all of it at once, or nothing.
 
@@ -224,12 +243,8 @@ class _Brought(NamedTuple):
 
     @property
     def regular(self) -> dict[str, str]:
-        """Ids of the feed files in the tree; of several with one name the first that is a regular file."""
-        ids: dict[str, str] = {}
-        for entry in self.found.entries or ():
-            if entry.mode == REGULAR and FEED_FILE.fullmatch(entry.name):
-                ids.setdefault(entry.name, entry.id)
-        return ids
+        """Ids of the feed files in the tree."""
+        return _regular(self.found.entries or ())
 
     @property
     def strangers(self) -> int:
@@ -244,6 +259,15 @@ class _Brought(NamedTuple):
     def lacks(self, names: set[str]) -> bool:
         """Whether the tree, or one of these files that is in it, did not come."""
         return self.found.entries is None or not (names & self.regular.keys()) <= self.found.files.keys()
+
+
+def _regular(entries: Sequence[Entry]) -> dict[str, str]:
+    """Ids of the feed files in a tree; of several with one name the first that is a regular file."""
+    ids: dict[str, str] = {}
+    for entry in entries:
+        if entry.mode == REGULAR and FEED_FILE.fullmatch(entry.name):
+            ids.setdefault(entry.name, entry.id)
+    return ids
 
 
 def _stays(entry: Entry, names: set[str]) -> bool:

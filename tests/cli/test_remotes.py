@@ -41,7 +41,7 @@ def test_a_bad_name_is_a_mistake_of_the_command_not_of_the_config(run: Run, stor
 def test_a_place_that_is_missing_may_be_a_drive_that_is(run: Run, store: Path) -> None:
     answer = run("pull", "/nowhere/at/all")
     assert answer.code == 75
-    assert answer.err.endswith("hint: is the drive mounted? nothing was changed, try again later\n")
+    assert answer.err.endswith("hint: is the drive mounted, the network there? nothing was changed, try again later\n")
 
 
 def test_the_hint_after_a_possible_secret_does_not_promise_what_an_edit_cannot_do(run: Run, store: Path) -> None:

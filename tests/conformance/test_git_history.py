@@ -5,6 +5,7 @@ What is checked is counted (bytes, connections, objects, files), not timed.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,6 +203,31 @@ def test_our_own_head_there_is_known_without_a_transfer(bus: Bus, tmp_path: Path
     assert (staging / HEAD_FILE).read_bytes() == b"1"
     down, connections = bus.moved()
     assert (connections, down < 500) == (1, True)
+
+
+def test_a_look_whether_our_feed_is_whole_there_is_one_list(bus: Bus, tmp_path: Path, staging: Path) -> None:
+    feed, names = own_feed(tmp_path / "feed", head=b"1", s1=random_bytes(50_000, 1)), [S1, HEAD_FILE]
+    bus.transport().publish(A, feed, names, frozenset())
+    for forgotten in (False, True, False):
+        if forgotten:
+            shutil.rmtree(tmp_path / "memory")
+        bus.moved()
+        way = bus.transport()
+        assert (way.fetch(A, [HEAD], staging), way.missing(A, feed, names)) == ((HEAD_FILE,), ())
+        down, connections = bus.moved()
+        assert (connections, down < (52_000 if forgotten else 500)) == (1, True)
+
+
+def test_what_others_put_in_the_place_of_our_slice_is_missing(either: GitPlace, tmp_path: Path) -> None:
+    """Of the same size, even: a tree tells what is in a file."""
+    feed, names = own_feed(tmp_path / "feed", head=b"1", s1=b"1", s2=b"2"), [S1, S2, HEAD_FILE]
+    either.transport().publish(A, feed, names, frozenset())
+    either.plant(f"{A}/{S2}", b"x")
+    way = either.transport()
+    assert way.missing(A, feed, names) == (S2,)
+    way.publish(A, feed, names, frozenset())
+    assert either.transport().missing(A, feed, names) == ()
+    assert either.content()[f"{A}/{S2}"] == b"2"
 
 
 # --- what stays here -------------------------------------------------------------------------------------------------

@@ -291,6 +291,47 @@ class TransportConformance:
         place.transport().publish(A, feed, [HEAD_FILE], frozenset())
         assert place.content() == strange | {f"{A}/{HEAD_FILE}": b"1"}
 
+    # --- what was lost there ---
+
+    def test_nothing_is_missing_of_what_was_published(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"head", s1=b"1", s2=b"2")
+        names = [S1, S2, HEAD_FILE]
+        assert place.transport().missing(A, feed, names) == (S1, S2, HEAD_FILE)
+        place.transport().publish(A, feed, names, frozenset())
+        before = place.stamps()
+        assert place.transport().missing(A, feed, names) == ()
+        assert place.transport().missing(A, feed, [S1, HEAD_FILE]) == ()
+        assert place.transport().missing(B, feed, names) == tuple(names)
+        assert place.stamps() == before
+
+    def test_what_was_lost_there_is_missing_until_it_is_published_again(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"head", s1=b"1", s2=b"2", s3=b"3")
+        names = [S1, S2, S3, HEAD_FILE]
+        place.transport().publish(A, feed, names, frozenset())
+        place.transport().publish(A, feed, [S2, HEAD_FILE], frozenset())  # the others go
+        way = place.transport()
+        assert way.missing(A, feed, names) == (S1, S3)
+        way.publish(A, feed, names, frozenset())
+        assert place.transport().missing(A, feed, names) == ()
+        assert place.content() == {f"{A}/{path.name}": path.read_bytes() for path in feed.iterdir()}
+
+    def test_what_was_torn_there_is_missing_too(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"head", s1=b"whole", s2=b"as long as a link that leads there")
+        names = [S1, S2, HEAD_FILE]
+        place.transport().publish(A, feed, names, frozenset())
+        place.plant(f"{A}/{S1}", b"who")
+        way = place.transport()
+        assert way.missing(A, feed, names) == (S1,)
+        way.publish(A, feed, names, frozenset())
+        assert place.transport().missing(A, feed, names) == ()
+
+    def test_a_place_that_vanished_is_not_one_that_misses_all(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"head")
+        place.transport().publish(A, feed, [HEAD_FILE], frozenset())
+        place.vanish()
+        with pytest.raises(SourceUnavailable):
+            place.transport().missing(A, feed, [HEAD_FILE])
+
     def test_two_origins_side_by_side_do_not_disturb_each_other(
         self, place: Place, staging: Path, tmp_path: Path
     ) -> None:

@@ -75,6 +75,13 @@ class MemoryTransport:
     def kept(self, origin: str) -> None:
         """Nothing to remember."""
 
+    def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+        """What is not there, or not with our size."""
+        self._reach()
+        there = self._feed(origin)
+        sizes = {name: len(content) for name, content in there.items() if isinstance(content, bytes)}
+        return tuple(name for name in names if sizes.get(name) != Disk().size(folder / name))
+
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
         """Write what is new, the head last; then remove what nobody lists."""
         self._reach()

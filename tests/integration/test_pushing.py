@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +192,40 @@ def test_a_feed_that_was_removed_from_the_bus_is_published_again_and_told(world:
     assert report.result == "pushed"
     assert "not there any more" in report.warnings[0]
     assert feed_lines(world.bus / store.store.origin) == feed_lines(own_feed(store))
+
+
+def test_a_slice_that_was_lost_on_the_bus_is_published_again_and_told(world: World) -> None:
+    """Its head is ours already, yet nobody could read it."""
+    store, reader = published(world, "a", "p1", "p2"), world.store("reader")
+    push(store)
+    (path,) = (world.bus / store.store.origin).glob("seg-*")
+    whole = path.read_bytes()
+    for left in (None, whole[:-1]):
+        path.unlink()
+        if left is not None:
+            path.write_bytes(left)
+        assert only(pull(reader)).result is Result.INCOMPLETE
+        report, code = push(store)
+        assert (report.result, code) == ("pushed", exits.DONE)
+        assert report.warnings == ("files of our feed were lost there; they were published again",)
+        assert tree(world.bus / store.store.origin) == tree(own_feed(store))
+        assert push(store)[0] == report._replace(result="up_to_date", warnings=())
+    assert only(pull(reader)).result is Result.NEW
+
+
+def test_a_place_that_goes_away_between_two_looks_is_unavailable(world: World) -> None:
+    store = published(world)
+    push(store)
+
+    class Going(MemoryTransport):
+        def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+            place.reachable = False
+            return super().missing(origin, folder, names)
+
+    place = MemoryPlace()
+    store.push([place_remote(lambda: MemoryTransport(place, is_local=True))])
+    (report,) = store.push([place_remote(lambda: Going(place, is_local=True))]).remotes
+    assert report.result == "unavailable"
 
 
 # --- places ----------------------------------------------------------------------------------------------------------
