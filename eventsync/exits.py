@@ -107,6 +107,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "CacheUnreadable": Exit(
             DAMAGED, "cache_unreadable", "the records are safe; `eventsync rebuild` makes the caches again"
         ),
+        "CursorUnreadable": Exit(
+            DAMAGED,
+            "cursor_unreadable",
+            "`eventsync unseen READER --since SEQ --ack` sets it anew, with 0 from the beginning; the records are safe",
+        ),
         "DiskFailed": Exit(DISK, "disk_failed", "the log is as it was: see to free space and rights, then try again"),
         "StoreReadOnly": Exit(
             DISK, "store_read_only", "`eventsync verify` tells what the failed write left, once the disk works again"

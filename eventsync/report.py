@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eventsync.app import Shown, StoreFacts
     from eventsync.exits import Exit
-    from journal import Finding, LocalHead, Record, Written
+    from journal import Finding, LocalHead, Parked, Record, Written
 
 Document = Mapping[str, Any]
 
@@ -40,6 +40,15 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         },
         "ls": {"entities": [], "stale": False},
         "log": {"records": []},
+        "unseen": {
+            "records": [],
+            "reader": None,
+            "since": None,
+            "last_seq": None,
+            "gap": False,
+            "parked": None,
+            "acked": False,
+        },
         "verify": {"ok": False, "findings": []},
         "rebuild": {"last_seq": None, "entities": None, "left_out": []},
         "identity show": {
@@ -136,6 +145,13 @@ def record_row(record: Record) -> Document:
         "cause": record.cause,
         "root": record.root,
     }
+
+
+def parked_value(parked: Parked | None) -> Document | None:
+    """What a reader cannot be shown, because it stands in the archive."""
+    if parked is None:
+        return None
+    return {**parked._asdict(), "types": None if parked.types is None else dict(parked.types)}
 
 
 def records_document(written: Sequence[Written], left: Sequence[Any] = ()) -> Document:
@@ -252,6 +268,14 @@ def record_line(record: Record) -> str:
     origin, at, seq = (record.cause or "").rpartition("@")
     cause = f"  from {short_origin(origin)}{at}{clean(seq)}" if at else ""
     return f"{record.seq:>6}  {clean(record.ts)}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}"
+
+
+def parked_line(parked: Parked) -> str:
+    """What a reader cannot be shown, in one line."""
+    types = ", ".join(f"{count} of {clean(name)}" for name, count in (parked.types or {}).items())
+    what = "records" if parked.records is None else _count(parked.records, "record")
+    found = f"seqs {parked.first_seq} to {parked.last_seq} are parked in the archive: {what}"
+    return f"{found} ({types})" if types else found
 
 
 def finding_line(finding: Finding) -> str:

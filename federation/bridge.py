@@ -128,7 +128,7 @@ class BridgeFolder:
 
     def store(self, state: _State, changed: Sequence[tuple[str, bytes]]) -> None:
         """Put grown segments in place, durably, then the state that speaks of them."""
-        self._disk.make_folder(self.folder)
+        self._disk.make_folder_durably(self.folder)
         for name, data in changed:
             self._disk.replace_durably(self.folder / name, data)
         self._disk.replace_durably(self.folder / _STATE_FILE, msgspec.json.encode(state) + b"\n")

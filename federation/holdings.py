@@ -59,7 +59,7 @@ class Holdings:
     @cached_property
     def index(self) -> Index:
         """The cache, opened when first needed."""
-        self.store.disk.make_folder(self.folder)
+        self.store.disk.make_folder_durably(self.folder)
         return Index(self.store.disk, self.folder / _INDEX_FILE)
 
     @cached_property
@@ -70,7 +70,7 @@ class Holdings:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Serialize publish, pull and accept; StoreLocked after the timeout. Never held over network I/O [J9]."""
-        self.store.disk.make_folder(self.folder)
+        self.store.disk.make_folder_durably(self.folder)
         with self.store.disk.lock(self.folder / "federation.lock", self.store.lock_timeout):
             yield
 
@@ -152,7 +152,7 @@ class Holdings:
     def look(self) -> str | None:
         """Refresh before reading, if the lock is free; else why what is read may lack something."""
         path = self.folder / "federation.lock"
-        self.store.disk.make_folder(self.folder)
+        self.store.disk.make_folder_durably(self.folder)
         try:
             with self.store.disk.lock(path, _READ_LOCK_SECONDS):
                 self.refresh()

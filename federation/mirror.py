@@ -66,7 +66,7 @@ class Mirror:
         Killed in between, the mirror still holds what the former head speaks of; left-over slices go at the next take.
         """
         folder = self.path(origin)
-        self._disk.make_folder(folder)
+        self._disk.make_folder_durably(folder)
         self._remove_leftovers(origin)
         for path in slices:
             self._disk.sync(path)  # copied by a transport: durable before the name that counts
@@ -95,7 +95,7 @@ class Mirror:
     def freeze(self, origin: str, head: bytes) -> None:
         """Keep a contradicting head beside ours as evidence, durably; the same one once [F5]."""
         folder = self.path(origin) / "fork"
-        self._disk.make_folder(folder)
+        self._disk.make_folder_durably(folder)
         self._disk.replace_durably(folder / f"head-{blake3(head).hexdigest()[:12]}.json", head)
 
     # --- brake ---
@@ -114,7 +114,7 @@ class Mirror:
 
     def set_brake(self, origin: str, brake: Brake) -> None:
         """Leave what comes after a seq to a person, durably and before it is taken."""
-        self._disk.make_folder(self.path(origin))
+        self._disk.make_folder_durably(self.path(origin))
         data = json.dumps({"after_seq": brake.after_seq, "pending": brake.pending}).encode() + b"\n"
         self._disk.replace_durably(self.path(origin) / _BRAKE_FILE, data)
 

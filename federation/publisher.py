@@ -232,7 +232,7 @@ def _write(
     store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, withheld: Callable[[Withheld], None]
 ) -> Head:
     """Write new slices, merged ones, then the head, each durable before the next [F4]."""
-    store.disk.make_folder(own.folder)
+    store.disk.make_folder_durably(own.folder)
     start = _start(store)
     state = start if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
     slices = list(head.slices) if head is not None else []

@@ -14,10 +14,12 @@ from journal.codec import (
     split_c,
     stub,
 )
+from journal.cursors import Parked, Unseen
 from journal.database import Database, Schema, drop
 from journal.disk import Disk, is_temporary
 from journal.errors import (
     CacheUnreadable,
+    CursorUnreadable,
     DamagedStore,
     DiskFailed,
     FormatTooNew,
@@ -78,6 +80,7 @@ __all__ = [
     "BadRange",
     "CacheUnreadable",
     "Committed",
+    "CursorUnreadable",
     "DamagedStore",
     "Database",
     "Disk",
@@ -98,6 +101,7 @@ __all__ = [
     "Machine",
     "NoSuchEntity",
     "NotAStore",
+    "Parked",
     "Position",
     "Previous",
     "Record",
@@ -109,6 +113,7 @@ __all__ = [
     "StoreExists",
     "StoreLocked",
     "StoreReadOnly",
+    "Unseen",
     "Version",
     "Written",
     "chain_start",

@@ -169,6 +169,13 @@ class Disk:
         except OSError as error:
             raise DiskFailed(f"cannot make folder: {error.strerror}", path=path) from error
 
+    def make_folder_durably(self, path: Path) -> None:
+        """The same, and each folder that was missing has its name on disk: what is durable in it can be found."""
+        if not os.path.isdir(path):
+            self.make_folder_durably(path.parent)
+            self.make_folder(path)
+            self.sync_folder(path.parent)
+
     def make_file(self, path: Path) -> None:
         """Make an empty file, mode 0600 whatever the umask; fine when it is there. For files others will open."""
         try:

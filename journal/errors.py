@@ -10,7 +10,8 @@
     │   └── NoSuchEntity     the entity a caller names is not there
     ├── DamagedStore         local data is not what it must be
     │   ├── LogShorterThanKnown   records were lost: caches remember more than the log holds [J11]
-    │   └── CacheUnreadable       a cache is no such cache: it is dropped and built again [T1]
+    │   ├── CacheUnreadable       a cache is no such cache: it is dropped and built again [T1]
+    │   └── CursorUnreadable      what a reader has seen cannot be told [J11]
     └── DiskFailed           the disk refused; the log is as it was before
         └── StoreReadOnly    ... or could not be put back as it was [J5]
 
@@ -89,6 +90,10 @@ class LogShorterThanKnown(DamagedStore):
 
 class CacheUnreadable(DamagedStore):
     """A cache cannot be read as what it must be; the store builds it again, so callers hardly meet this."""
+
+
+class CursorUnreadable(DamagedStore):
+    """A reader's cursor is no cursor, or not one of this log; it is left as found."""
 
 
 class DiskFailed(JournalError):

@@ -63,7 +63,7 @@ def make_key(disk: Disk, data_folder: Path, seed: bytes | None = None) -> bytes:
     key = Ed25519PrivateKey.generate() if seed is None else Ed25519PrivateKey.from_private_bytes(seed)
     public = key.public_key().public_bytes_raw()
     path = key_path(data_folder, origin_of(public))
-    disk.make_folder(path.parent)
+    disk.make_folder_durably(path.parent)
     disk.replace_durably(path, base64.b64encode(key.private_bytes_raw()) + b"\n")
     return public
 

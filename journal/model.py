@@ -30,6 +30,7 @@ ROLL_BYTES: Final = 10 * 1024 * 1024  # a segment is sealed once it is at least 
 
 _ITEM_TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _ITEM_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}", re.ASCII)
+_READER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DEVICE_NAMES: Final = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))]
 )
@@ -214,8 +215,19 @@ def check_item_id(item_id: str) -> str:
     """Return the item id; InvalidInput when it breaks [J10]. Safe as a file name on every system."""
     if not _ITEM_ID.fullmatch(item_id):
         raise InvalidInput(f"item id {item_id[:140]!r} is not [A-Za-z0-9][A-Za-z0-9._-]{{0,126}}", rule="J10")
-    if item_id.endswith("."):
-        raise InvalidInput(f"item id {item_id!r} ends in a dot", rule="J10")
-    if item_id.split(".", 1)[0].lower() in _DEVICE_NAMES:
-        raise InvalidInput(f"item id {item_id!r} is a device name on Windows", rule="J10")
-    return item_id
+    return _check_file_name("item id", item_id)
+
+
+def check_reader(reader: str) -> str:
+    """Return the name of a reader; InvalidInput when it breaks [J10]. Safe as a file name on every system."""
+    if not _READER.fullmatch(reader):
+        raise InvalidInput(f"reader {reader[:80]!r} is not [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}", rule="J10")
+    return _check_file_name("reader", reader)
+
+
+def _check_file_name(what: str, name: str) -> str:
+    if name.endswith("."):
+        raise InvalidInput(f"{what} {name!r} ends in a dot", rule="J10")
+    if name.split(".", 1)[0].lower() in _DEVICE_NAMES:
+        raise InvalidInput(f"{what} {name!r} is a device name on Windows", rule="J10")
+    return name

@@ -15,6 +15,7 @@ from journal import identity
 from journal.birth import LOCK_FILE, STORE_FOLDER, make_store
 from journal.caches import BUSY, Caches
 from journal.codec import Entry, Line, encode_payload, torn_note
+from journal.cursors import Cursors, Unseen
 from journal.disk import Disk
 from journal.entity_files import EntityFiles
 from journal.errors import NoSuchEntity, NotAStore, StoreCopied, StoreLocked
@@ -61,6 +62,7 @@ class Store:
         self.roll_bytes = ROLL_BYTES
         self._log = Log(disk, folder / "journal")
         self._caches = Caches(disk, folder, self._log, machine)
+        self._cursors = Cursors(disk, folder, self._log)
         self._locked_by: int | None = None  # the process that holds the lock through this Store
         self._mutating = False
         self._newer: dict[tuple[str, str], LocalHead] = {}  # read through the log while another process writes
@@ -378,6 +380,20 @@ class Store:
             if len(found) >= count or gap.segment.first_seq <= since:
                 break
         return found[max(len(found) - count, 0) :]
+
+    def unseen(self, reader: str, *, since: int | None = None) -> Unseen:
+        """What a reader did not acknowledge yet, all of it at first; or what came after seq `since` instead.
+
+        Raises InvalidInput for a name that is none, CursorUnreadable, and LogShorterThanKnown when the reader has seen
+        more than there is [J11].
+        """
+        self.refresh()
+        return self._cursors.unseen(reader, since, self.position(), self._telling)
+
+    def ack(self, reader: str, seq: int) -> None:
+        """A reader has seen the log up to this record; durable on return. InvalidInput when there is no such record."""
+        with self.lock():
+            self._cursors.move(reader, seq, self._caches.catch_up(identity.published_seq(self.local())))
 
     def gaps(self, after: Position | None = None) -> Iterator[Gap]:
         """The log behind a position, segment by segment, with void records and bad ranges.

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from journal import identity
 from journal.caches import INDEX_FILE
+from journal.cursors import Cursor, Cursors
 from journal.disk import Disk, is_temporary
 from journal.entity_files import Drift, EntityFiles, Watermark
 from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
@@ -36,6 +37,7 @@ class _Remembered(NamedTuple):
     position: Position | None
     mark: Watermark
     published: dict[str, Any]
+    cursors: dict[Path, Cursor]
 
     @property
     def seqs(self) -> dict[str, int]:
@@ -44,6 +46,7 @@ class _Remembered(NamedTuple):
             "the index": 0 if self.position is None else self.position.seq,
             "the watermark of the projections": self.mark.applied_seq,
             "the last publish": identity.published_seq({"published": self.published}),
+            **{f"reader {path.stem}": cursor.seq for path, cursor in self.cursors.items()},
         }
 
 
@@ -51,7 +54,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     """Check identity, log, index and projections of a store; writes nothing."""
     found = Findings()
     _check_identity(folder, file, found)
-    remembered = _remember(disk, folder, found)  # before the log is: so the log holds all of it
+    remembered = _remember(disk, folder, log, found)  # before the log is: so the log holds all of it
     origins = [file.origin_store_id, *(previous.origin for previous in file.previous)]
     walk = LogWalk(disk, log, found, origins, max(remembered.seqs.values()))
     walk.c_of = dict.fromkeys(remembered.seqs.values())
@@ -78,8 +81,14 @@ def _check_identity(folder: Path, file: StoreFile, found: Findings) -> None:
         found.add("identity", "error", message, path=folder / identity.STORE_FILE)
 
 
-def _remember(disk: Disk, folder: Path, found: Findings) -> _Remembered:
+def _remember(disk: Disk, folder: Path, log: Log, found: Findings) -> _Remembered:
     mark = EntityFiles(disk, folder).watermark()
+    cursors: dict[Path, Cursor] = {}
+    for path, cursor in Cursors(disk, folder, log).all():
+        if isinstance(cursor, Cursor):
+            cursors[path] = cursor
+        else:
+            found.add_error("cursor-unreadable", cursor)
     published: dict[str, Any] = {}
     try:
         kept = identity.read_local(disk, folder).get("published")
@@ -88,10 +97,10 @@ def _remember(disk: Disk, folder: Path, found: Findings) -> _Remembered:
         found.add_error("identity", error)
     try:
         index = Index.look(disk, folder / INDEX_FILE)
-        return _Remembered(index, None if index is None else index.position(), mark, published)
+        return _Remembered(index, None if index is None else index.position(), mark, published, cursors)
     except (CacheUnreadable, DiskFailed) as error:
         found.add("index-unreadable", "warning", error.message, path=error.path, fixable=True)
-    return _Remembered(None, None, mark, published)
+    return _Remembered(None, None, mark, published, cursors)
 
 
 def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
@@ -118,6 +127,10 @@ def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, foun
     if seq and isinstance(c, str) and walk.c_of.get(seq) not in (None, c):
         message = f"seq {seq} is not the record that was published [J11]"
         found.add("published-differs", "error", message, path=folder / "journal", seq=seq)
+    for path, cursor in remembered.cursors.items():
+        if cursor.seq and walk.c_of.get(cursor.seq) not in (None, cursor.c):
+            message = f"seq {cursor.seq} is not the record that this reader has seen [J11]"
+            found.add("cursor-differs", "error", message, path=path, seq=cursor.seq)
 
 
 def _check_index(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:

@@ -51,7 +51,10 @@ program: Final = Group(
       eval "$(_EVENTSYNC_COMPLETE=zsh_source eventsync)"
       _EVENTSYNC_COMPLETE=fish_source eventsync | source""",
     sections={
-        "Entities": dict.fromkeys(["put", "edit", "rm", "show", "ls", "log"], _ENTITIES),
+        "Entities": {
+            **dict.fromkeys(["put", "edit", "rm", "show", "ls", "log"], _ENTITIES),
+            "unseen": "eventsync.cli.history",
+        },
         "Other stores": {
             "remote": "eventsync.cli.remotes",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),

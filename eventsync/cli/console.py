@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -72,13 +72,21 @@ class Console:
         self._answered = True
         self.write(report.dump(document) + "\n")
 
-    def stream(self, key: str, rows: Iterable[Mapping[str, Any]], **rest: Any) -> None:
-        """Print the document of a command whose long list is `key`, item by item; `rest` fills its other keys."""
-        before, after = report.dump_list(key, {**self.empty, **rest})
+    def stream(
+        self, key: str, rows: Iterable[Mapping[str, Any]], rest: Callable[[], Mapping[str, Any]] | None = None
+    ) -> None:
+        """Print the document of a command whose long list is `key`, item by item.
+
+        `rest` is asked for its other keys when the last item is written: some are known only then.
+        """
+        before, after = report.dump_list(key, self.empty)
         self._answered, self._to_close = True, f"\n{after}\n"
         self.write(before)
         for chunk in report.chunks(rows):
             self.write(chunk)
+        if rest is not None:
+            _, after = report.dump_list(key, {**self.empty, **rest()})
+            self._to_close = f"\n{after}\n"
         self.complete()
 
     def complete(self) -> None:

@@ -156,7 +156,7 @@ def ls(console: Console, item_type: str | None, deleted: bool, limit: int | None
         heads = store.list(item_type, deleted=deleted)
         most = limit or console.rows or len(heads)
         if console.json:
-            console.stream("entities", map(report.entity_row, heads[:most]), stale=store.stale is not None)
+            console.stream("entities", map(report.entity_row, heads[:most]), lambda: {"stale": store.stale is not None})
             return
         if not heads:
             console.note("no entities")

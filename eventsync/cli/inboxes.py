@@ -47,7 +47,7 @@ def inbox(
         held = found.inbox.held(wanted)
         if console.json:
             rows = map(exchange_report.candidate_row, found.inbox.candidates(wanted, payloads=True))
-            console.stream("candidates", islice(rows, limit), held=held)
+            console.stream("candidates", islice(rows, limit), lambda: {"held": held})
         else:
             everything = list(found.inbox.candidates(wanted))
             shown = [candidate for candidate in everything if settled_too or not candidate.held]

@@ -26,7 +26,7 @@ from eventsync.app import opened as opened_store
 from eventsync.cli import program as root
 from eventsync.cli.commands import common_options
 from eventsync.config import Config, Remote
-from journal import Previous
+from journal import Parked, Previous
 from tests.cli.answers import ROOT, Answer, Run
 from tests.cli.test_help import COMMANDS
 
@@ -359,6 +359,9 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("log", store=ben)
     for words in (("show", "plan", "p1"), ("show", "plan", "p1", "--rev", "1"), ("ls", "--deleted")):
         tell(*words, store=ada)
+    tell("unseen", "claude", "--ack", store=ada)
+    parked = report.parked_value(Parked(1, 3, 3, {"plan": 2, "note": 1}))
+    tell.documents["unseen"].append({**tell("unseen", "claude", store=ada), "gap": True, "parked": parked})
     tell("show", "plan", "p1", "--rev", "1", store=ben)
     tell("show", "plan", "p2", "--rev", "2", store=ben)
     origin = tell("identity", "show", store=ada)["origin_store_id"]
