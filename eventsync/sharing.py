@@ -196,25 +196,16 @@ class Sharing:
 
     def push(self, remotes: Sequence[Remote], *, named: bool = False, confirmed: bool = False) -> PushRun:
         """Push what was published. A place that can only be read is a fault only when a person named it."""
-        reports = [push(self.holdings, remote, confirmed=confirmed) for remote in remotes]
-        codes = [_push_code(report, named) for report in reports]
-        for report in reports:
-            if report.name:
-                self._add_run("push", report, report.result, report.error, [])
-        return PushRun(reports, exits.combine(codes))
+        reports = push(self.holdings, remotes, confirmed=confirmed, ended=self._note_push)
+        return PushRun(reports, exits.combine([_push_code(report, named) for report in reports]))
 
     def pull(self, remotes: Sequence[Remote], settings: Settings) -> PullRun:
-        """Pull, and keep a line of it for `status`."""
-        reports = pull(self.holdings, remotes, settings)
+        """Pull, and keep a line of each remote for `status`."""
+        reports = pull(self.holdings, remotes, settings, (lambda _: None) if settings.dry_run else self._note_pull)
         codes = [code for report in reports for code in _pull_codes(report)]
         code = exits.combine(codes)
         if code == exits.DONE and any(found.braked for report in reports for found in report.origins):
             code = exits.DECISION
-        if not settings.dry_run:
-            for report in reports:
-                failed = [found for found in report.origins if _pull_code(found) != exits.DONE]
-                error = report.error or (FederationError(str(failed[0].refusal)) if failed else None)
-                self._add_run("pull", report, "pulled", error, [found.origin for found in report.origins])
         return PullRun(reports, code)
 
     def sync(self) -> SyncRun:
@@ -331,6 +322,15 @@ class Sharing:
         )
 
     # --- the run log ---
+
+    def _note_push(self, report: PushReport) -> None:
+        if report.name:
+            self._add_run("push", report, report.result, report.error, [])
+
+    def _note_pull(self, report: RemotePull) -> None:
+        failed = [found for found in report.origins if _pull_code(found) != exits.DONE]
+        error = report.error or (FederationError(str(failed[0].refusal)) if failed else None)
+        self._add_run("pull", report, "pulled", error, [found.origin for found in report.origins])
 
     def _add_run(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from federation.abreast import away
 from federation.feed import build_slice
 from federation.folder import pack
 from federation.holdings import Holdings
@@ -49,16 +50,16 @@ class Checked(NamedTuple):
     records: int
 
 
-def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging: Path) -> Checked | Refusal:
+async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging: Path) -> Checked | Refusal:
     """Fetch an origin's feed into staging and verify it from our pin; nothing leaves staging [F5].
 
     Raises SourceUnavailable when the place fails, DamagedFeed when our mirror cannot be read.
     """
     feed = holdings.mirror.feed(origin)
-    feed.forget_cached()
     if holdings.mirror.fork_evidence(origin):
         return Refusal(Result.FORK, "frozen since its feed contradicted itself", "F5", path=f"{origin}/fork")
-    if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], staging):
+    wanted = [Wanted(HEAD_FILE, MAX_HEAD_BYTES)]
+    if HEAD_FILE not in await away(lambda: place.fetch(origin, wanted, staging)):
         return Refusal(Result.INCOMPLETE, "no head.json, or not a regular file of a size we take", "F5", path=origin)
     raw = holdings.store.disk.read(staging / HEAD_FILE)
     pin = feed.pin()
@@ -74,7 +75,7 @@ def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging: Path)
     if row is Result.UP_TO_DATE:
         newest = head if held is None or head.gen > held.gen else held
         return Checked(newest, pin, (), (), 0)
-    return _check_slices(holdings, place, head, pin, staging)
+    return await _check_slices(holdings, place, head, pin, staging)
 
 
 class _MarkedFeed:
@@ -102,13 +103,13 @@ def _start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
     return None if at is None else at[0]
 
 
-def _check_slices(
+async def _check_slices(
     holdings: Holdings, place: Transport, head: Head, pin: Pin | None, staging: Path
 ) -> Checked | Refusal:
     state = start_state(head) if pin is None else State(pin.seq, bytes.fromhex(pin.c), bytes.fromhex(pin.t))
     wanted = [entry for entry in head.slices if entry.last_seq > state.seq]
     asked = [Wanted(entry.file_name, min(MAX_SLICE_FILE_BYTES, entry.raw_bytes + 64 * 1024)) for entry in wanted]
-    had = frozenset(place.fetch(head.origin, asked, staging))
+    had = await away(lambda: frozenset(place.fetch(head.origin, asked, staging)))
     files: list[Path] = []
     marks: list[State] = []
     records = 0

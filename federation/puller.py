@@ -3,7 +3,8 @@
     fetch head → verify → fetch missing slices into staging → verify them from the pin → mirror (durable) → materialize
 
 Verify first, persist after: whatever is wrong with a feed, nothing of it was kept. Their fault is a value and the loop
-goes on [F6]; only a damaged store of our own stops it. The second lock is taken after the network is done with [J9].
+goes on [F6]; only a damaged store of our own stops it. Remotes are pulled side by side: what is awaited is done at the
+remote, all else in this thread. The second lock is taken after the network is done with [J9].
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from federation import bridge
+from federation.abreast import Errand, abreast, away
 from federation.brainclaw import project_id
 from federation.bridge import BridgeSource
 from federation.errors import DamagedFeed, FederationError, SourceUnavailable
@@ -42,29 +44,39 @@ class Settings(NamedTuple):
     dry_run: bool = False  # verify and report, keep nothing
 
 
-def pull(holdings: Holdings, remotes: Sequence[Remote], settings: Settings) -> list[RemotePull]:
-    """Pull every remote, one after the other, and return what each origin came to. Never raises for foreign faults.
+def pull(
+    holdings: Holdings,
+    remotes: Sequence[Remote],
+    settings: Settings,
+    ended: Callable[[RemotePull], None] = lambda _: None,
+) -> list[RemotePull]:
+    """Pull all remotes side by side; what each of its origins came to, in the order of the remotes.
 
-    Raises StoreCopied, StoreLocked, DamagedStore, DamagedFeed, DiskFailed for faults of our own.
+    `ended` hears of each remote as soon as it is done; what came from it is in mirror and index then. Foreign faults
+    are in the reports. Raises StoreCopied, StoreLocked, DamagedStore, DamagedFeed, DiskFailed for faults of our own.
     """
     holdings.store.refuse_when_copied()
     with holdings.lock():
         holdings.refresh()  # what a killed pull left undone is done before anything new comes
     with holdings.staging() as area:
-        return [_pull_remote(holdings, remote, area, settings) for remote in remotes]
+        errands = [
+            Errand(remote.url, _pull_remote(holdings, remote, area / str(number), settings))
+            for number, remote in enumerate(remotes)
+        ]
+        return abreast(errands, ended)
 
 
-def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings: Settings) -> RemotePull:
+async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings: Settings) -> RemotePull:
     try:
-        place = remote.connect()
+        place = await away(remote.connect)
         if isinstance(place, BridgeSource):
-            bridged = _pull_bridge(holdings, place, settings)
+            bridged = await _pull_bridge(holdings, place, settings)
             return RemotePull(remote.name, remote.url, None, () if bridged is None else (bridged,))
-        listing = place.origins()
+        listing = await away(place.origins)
         if not listing.origins and remote.held_before:
             raise SourceUnavailable("held feeds before and is empty now; nothing was changed", rule="F6")
         foreign = [origin for origin in listing.origins if origin != holdings.store.origin]  # [F8]
-        pulled = [_pull_origin(holdings, place, origin, area, settings) for origin in foreign]
+        pulled = [await _pull_origin(holdings, place, origin, area, settings) for origin in foreign]
     except FederationError as error:
         return RemotePull(remote.name, remote.url, error, ())
     return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored)
@@ -73,21 +85,22 @@ def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings: Setti
 # --- one signed origin -----------------------------------------------------------------------------------------------
 
 
-def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, settings: Settings) -> OriginPull:
-    staging = area / origin
+async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, settings: Settings) -> OriginPull:
+    staging, feed = area / origin, holdings.mirror.feed(origin)
     holdings.store.disk.make_folder(staging)
     try:
         for _ in range(_TRIES):
-            found = fetch_feed(holdings, place, origin, staging)
+            pin = feed.pin()
+            found = await fetch_feed(holdings, place, origin, staging)
             if isinstance(found, Refusal):
+                if feed.pin() != pin:
+                    continue  # judged by a mirror that another pull has changed meanwhile
                 if found.result is Result.STALE and not settings.dry_run:
                     place.kept(origin)  # all of it is in our mirror
                 return _refused(holdings, origin, found, staging, settings)
             if settings.dry_run:
                 return _report(holdings, origin, _result(found), found.records)
             with holdings.lock():
-                feed = holdings.mirror.feed(origin)
-                feed.forget_cached()
                 if feed.pin() == found.pin:  # else another pull was faster: look again, without the lock [J9]
                     pulled = _keep(holdings, origin, found, settings)
                     place.kept(origin)
@@ -184,18 +197,18 @@ def _held_at(holdings: Holdings, origin: str, known: Head, seq: int) -> tuple[st
 # --- one bridged store -----------------------------------------------------------------------------------------------
 
 
-def _pull_bridge(holdings: Holdings, source: BridgeSource, settings: Settings) -> OriginPull | None:
+async def _pull_bridge(holdings: Holdings, source: BridgeSource, settings: Settings) -> OriginPull | None:
     """Copy and read another program's store; None where its journal was never on."""
-    project = project_id(source.config())
+    project = project_id(await away(source.config))
     if project is None:
         raise SourceUnavailable("config.yaml names no project_id")
     origin = BRIDGE_PREFIX + project
     folder = holdings.bridge(origin)
     for _ in range(_TRIES):
         held = folder.state()
-        if folder.is_new() and not source.segments():
+        if folder.is_new() and not await away(source.segments):
             return None
-        found = bridge.plan_copy(folder, source)
+        found = await away(lambda: bridge.plan_copy(folder, source))
         if isinstance(found, Refusal) or settings.dry_run:
             refusal = found if isinstance(found, Refusal) else None
             name = found.state.name if isinstance(found, bridge.Copy) else folder.name

@@ -6,6 +6,10 @@ it is [R3]. Slices go before the head [F4]; what left the feed goes one push lat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from federation.abreast import Errand, abreast, away
 from federation.bridge import BridgeSource
 from federation.errors import DecisionNeeded, FederationError, ForeignDataRefused, RemoteReadOnly, SourceUnavailable
 from federation.holdings import Holdings
@@ -15,31 +19,36 @@ from federation.transports import Transport, Wanted
 from federation.verification import read_head
 
 
-def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> PushReport:
-    """Push what was published. Faults of the place are in the report; faults of our own are raised.
+def push(
+    holdings: Holdings,
+    remotes: Sequence[Remote],
+    *,
+    confirmed: bool = False,
+    ended: Callable[[PushReport], None] = lambda _: None,
+) -> list[PushReport]:
+    """Push what was published to all remotes, side by side; a report for each, in their order.
 
+    `ended` hears each report as soon as it is there. Faults of a place are in its report; faults of our own are raised.
     The first push to a place that is not local needs a person's word: `confirmed`.
     """
     holdings.store.refuse_when_copied()
     head = holdings.own.head()
     if head is None:
-        return PushReport(remote.name, remote.url, "nothing_to_publish", None, None)
+        reports = [PushReport(remote.name, remote.url, "nothing_to_publish", None, None) for remote in remotes]
+        for report in reports:
+            ended(report)
+        return reports
+    with holdings.staging() as area:
+        errands = [
+            Errand(remote.url, _push(holdings, remote, head, area / str(number), confirmed))
+            for number, remote in enumerate(remotes)
+        ]
+        return abreast(errands, ended)
+
+
+async def _push(holdings: Holdings, remote: Remote, head: Head, area: Path, confirmed: bool) -> PushReport:
     try:
-        place = remote.connect()
-        if isinstance(place, BridgeSource):
-            raise RemoteReadOnly("another program's store is only read")
-        if not remote.pushed_before:
-            place.create()  # never again later: a drive that is not mounted must not be made up
-        there = _head_there(holdings, place)
-        names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
-        same = there is not None and there.raw == head.raw
-        if same and not place.missing(head.origin, holdings.own.folder, names):
-            return PushReport(remote.name, remote.url, "up_to_date", None, head.last_seq)
-        if there is None and not (place.is_local or confirmed or remote.pushed_before):
-            raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
-        _refuse_other_copy(holdings, head, there)
-        keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
-        place.publish(holdings.store.origin, holdings.own.folder, names, keep)
+        warnings = await _publish_at(holdings, remote, head, area, confirmed)
     except RemoteReadOnly as error:
         return PushReport(remote.name, remote.url, "read_only", error, None)
     except ForeignDataRefused as error:
@@ -50,24 +59,42 @@ def push(holdings: Holdings, remote: Remote, *, confirmed: bool = False) -> Push
         return PushReport(remote.name, remote.url, "unavailable", error, None)
     except FederationError as error:
         return PushReport(remote.name, remote.url, "failed", error, None)
-    warnings = _warnings(remote, there, same=same)
-    return PushReport(remote.name, remote.url, "pushed", None, head.last_seq, warnings)
+    result = "up_to_date" if warnings is None else "pushed"
+    return PushReport(remote.name, remote.url, result, None, head.last_seq, warnings or ())
 
 
-def _warnings(remote: Remote, there: Head | None, *, same: bool) -> tuple[str, ...]:
-    """What a push that worked had to make good."""
+async def _publish_at(
+    holdings: Holdings, remote: Remote, head: Head, area: Path, confirmed: bool
+) -> tuple[str, ...] | None:
+    """Make our feed visible there and return what a person should know of it; None when it was there already."""
+    origin = holdings.store.origin
+    place = await away(remote.connect)
+    if isinstance(place, BridgeSource):
+        raise RemoteReadOnly("another program's store is only read")
+    if not remote.pushed_before:
+        await away(place.create)  # never again later: a drive that is not mounted must not be made up
+    there = await _head_there(holdings, place, area)
+    names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
+    same = there is not None and there.raw == head.raw
+    if same and not await away(lambda: place.missing(origin, holdings.own.folder, names)):
+        return None
+    if there is None and not (place.is_local or confirmed or remote.pushed_before):
+        raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
+    _refuse_other_copy(holdings, head, there)
+    keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
+    await away(lambda: place.publish(origin, holdings.own.folder, names, keep))
     if there is None and remote.pushed_before:
         return ("our feed was not there any more; it was published again",)
     return ("files of our feed were lost there; they were published again",) if same else ()
 
 
-def _head_there(holdings: Holdings, place: Transport) -> Head | None:
+async def _head_there(holdings: Holdings, place: Transport, area: Path) -> Head | None:
     """Our own head as it stands at the remote, None where we never pushed; ForeignDataRefused when it is not ours."""
-    origin = holdings.store.origin
-    with holdings.staging() as area:
-        if HEAD_FILE not in place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], area):
-            return None
-        found = read_head(holdings.store.disk.read(area / HEAD_FILE), origin, lambda *_: None)
+    origin, disk = holdings.store.origin, holdings.store.disk
+    disk.make_folder(area)
+    if HEAD_FILE not in await away(lambda: place.fetch(origin, [Wanted(HEAD_FILE, MAX_HEAD_BYTES)], area)):
+        return None
+    found = read_head(disk.read(area / HEAD_FILE), origin, lambda *_: None)
     if isinstance(found, Refusal):
         raise ForeignDataRefused(f"our head there cannot be believed: {found.message}", path=found.path, rule="R3")
     return found

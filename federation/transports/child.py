@@ -3,6 +3,7 @@
 A child has a process group of its own, a wall-clock deadline and limits; whatever happens here (a result, an error,
 Ctrl-C), its whole group is killed and reaped before `run` returns [R1]. A worker ends also when this process is killed,
 because its standard input ends then. What it has to know goes in by a pipe: no secret stands on a command line [R2].
+A thread that waits for a child can be told to stop.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import selectors
 import signal
 import subprocess
@@ -24,6 +26,53 @@ from federation.errors import SourceUnavailable
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 64 * 1024  # of what a child says on standard error; the rest is read and dropped
 _PIPE_BYTES: Final = 64 * 1024
+_LOOK_AGAIN_SECONDS: Final = 0.5  # at a child that closed its outputs and did not end
+# A process in the middle of a system call that the kernel does not interrupt, such as one on a dead network file
+# system, dies when that returns: it does no more by itself, and is not waited for.
+LAST_WAIT_SECONDS: Final = 2.0
+
+
+class Stopped(BaseException):
+    """Nobody wants the answer any more; no error that a transport may get over."""
+
+
+class Stop:
+    """One call from one thread to all that heed it, however many and whenever they look."""
+
+    def __init__(self) -> None:
+        self._ear, self._mouth = os.pipe()
+
+    def fileno(self) -> int:
+        """Can be read once it was called."""
+        return self._ear
+
+    def call(self) -> None:
+        """Let whatever waits for a child, now or later, kill it and raise Stopped."""
+        os.write(self._mouth, b"!")
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        os.close(self._ear)
+        os.close(self._mouth)
+
+
+_heeded = threading.local()
+
+
+def heed(stop: Stop) -> None:
+    """Let this thread wait for children no longer than until `stop` is called."""
+    _heeded.stop = stop
+
+
+def heeded() -> Stop | None:
+    """What this thread heeds, if anything."""
+    return getattr(_heeded, "stop", None)
+
+
+def stop_was_called() -> bool:
+    """Whether what this thread heeds was called."""
+    stop = heeded()
+    return stop is not None and bool(select.select([stop], [], [], 0)[0])
 
 
 class Limits(NamedTuple):
@@ -123,7 +172,8 @@ def _started(
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_WAIT_SECONDS)
 
 
 def _listen(process: subprocess.Popen[bytes], given: bytes, deadline_seconds: float, *, ends: bool) -> Ended:
@@ -136,12 +186,18 @@ def _listen(process: subprocess.Popen[bytes], given: bytes, deadline_seconds: fl
             if left <= 0:
                 return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
             for key, _ in talk.waiting.select(left):
+                if isinstance(key.fileobj, Stop):
+                    raise Stopped
                 talk.move(key.fd)
-    try:
-        code = process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
-    return Ended(code, bytes(talk.output), bytes(talk.errors), late=False)
+    while process.poll() is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
+        if stop_was_called():
+            raise Stopped
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(min(left, _LOOK_AGAIN_SECONDS))
+    return Ended(process.returncode, bytes(talk.output), bytes(talk.errors), late=False)
 
 
 class _Talk:
@@ -158,6 +214,9 @@ class _Talk:
             self.waiting.register(descriptor, selectors.EVENT_READ)
         os.set_blocking(self._stdin.fileno(), False)
         self.waiting.register(self._stdin.fileno(), selectors.EVENT_WRITE)
+        stop = heeded()
+        if stop is not None:
+            self.waiting.register(stop, selectors.EVENT_READ)
 
     @property
     def is_open(self) -> bool:
