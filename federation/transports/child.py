@@ -3,20 +3,18 @@
 A child has a process group of its own, a wall-clock deadline and limits; whatever happens here (a result, an error,
 Ctrl-C), its whole group is killed and reaped before `run` returns [R1]. A worker ends also when this process is killed,
 because its standard input ends then. What it has to know goes in by a pipe: no secret stands on a command line [R2].
-A thread that waits for a child can be told to stop.
+A thread that waits for a child can be told to stop. The worker's side of this is `worker`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import selectors
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final, NamedTuple
@@ -75,13 +73,6 @@ def stop_was_called() -> bool:
     return stop is not None and bool(select.select([stop], [], [], 0)[0])
 
 
-class Limits(NamedTuple):
-    """What a worker may use, beside time."""
-
-    memory_bytes: int = 1024 * 1024 * 1024  # of data it allocates: mapped files do not count
-    file_bytes: int = 4 * 1024 * 1024 * 1024  # of any one file it writes
-
-
 class Ended(NamedTuple):
     """How a child ended. `output` is what it said until then: when `late`, perhaps half of it."""
 
@@ -115,33 +106,6 @@ def run_worker(module: str, job: bytes, *, deadline_seconds: float, descriptors:
     argv = [sys.executable, "-P", "-m", module]
     with _started(argv, {"PYTHONPATH": path}, descriptors) as process:
         return _listen(process, job + b"\n", deadline_seconds, ends=False)
-
-
-def take_job(limits: Limits) -> bytes:
-    """In a worker: keep to limits, end with the parent, and return the job."""
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_DATA, limits.memory_bytes)
-    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-    job = bytearray()
-    while not job.endswith(b"\n"):
-        piece = os.read(0, _PIPE_BYTES)
-        if not piece:
-            os._exit(1)  # the parent ended before it said what to do
-        job += piece
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    return bytes(job)
-
-
-def _end_with_parent() -> None:
-    """The parent holds the other end of our standard input until it has all it wants: its end is ours."""
-    while os.read(0, _PIPE_BYTES):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
-def _limit(what: int, wanted: int) -> None:
-    hard = resource.getrlimit(what)[1]
-    resource.setrlimit(what, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 @contextlib.contextmanager

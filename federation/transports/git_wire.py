@@ -25,8 +25,8 @@ from dulwich.client import (
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 
 from federation.transports.git_job import Address, Failure
+from federation.transports.ssh import ssh_argv
 
-_CONNECT_SECONDS: Final = 30
 _MAX_SAID: Final = 300  # characters of what a server says that are repeated
 _NOT_LET_IN: Final = ("permission denied", "host key verification failed", "too many authentication failures")
 _NOT_WRITABLE: Final = ("service not enabled",)
@@ -126,25 +126,11 @@ class _SystemSsh(SSHVendor):
         protocol_version: int | None = None,
     ) -> SubprocessWrapper:
         """Start ssh; host and user were checked when the URL was parsed, and stand behind `--`."""
-        options = {
-            "BatchMode": "yes",
-            "ConnectTimeout": str(_CONNECT_SECONDS),
-            "ServerAliveInterval": "15",
-            "ClearAllForwardings": "yes",
-            "ForwardAgent": "no",
-            "ForwardX11": "no",
-            "PermitLocalCommand": "no",
-            "RequestTTY": "no",
-            "ControlMaster": "no",  # one that is there is used; a new one would outlive us
-            "LogLevel": "ERROR",
-        }
+        argv = ssh_argv(self._config, port)
         environment = dict(os.environ)
         if command.startswith(b"git-upload-pack"):
-            options["SendEnv"] = "GIT_PROTOCOL"
+            argv += ["-o", "SendEnv=GIT_PROTOCOL"]
             environment["GIT_PROTOCOL"] = "version=2"
-        argv = ["ssh", *(["-F", self._config] if self._config else [])]
-        argv += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        argv += ["-p", str(port)] if port else []
         argv += ["--", f"{username}@{host}" if username else host]
         try:
             started = subprocess.Popen(

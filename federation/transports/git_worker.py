@@ -24,10 +24,10 @@ from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.pack import UnpackedObject, full_unpacked_object
 from dulwich.refs import Ref
 
-from federation.transports.child import Limits, take_job
 from federation.transports.git_job import Failure, Job, decode_job
 from federation.transports.git_objects import Pack, Spool, describe
 from federation.transports.git_wire import connect, explained
+from federation.transports.worker import Limits, take_job
 
 _WHOLE: Final = 1  # commits of history that are asked for where nothing is known: the newest
 _AUTHOR: Final = b"eventsync <eventsync@localhost>"  # a commit says nothing of who made it: the signed head does

@@ -63,6 +63,7 @@ ROOMS: dict[str, set[str]] = {
     # What lasts too long or wants too much runs in a child: this room starts, limits and ends it, and hands on its
     # environment.
     "federation/transports/child.py": {"files", "processes", "clock", "environment"},
+    "federation/transports/worker.py": {"files", "processes"},
     # git: files without a name on this side of the child, all the rest beyond it.
     "federation/transports/git_dialogue.py": {"files"},
     "federation/transports/git_worker.py": {"files", "clock"},

@@ -304,7 +304,7 @@ def test_a_worker_that_breaks_down_says_why_by_its_last_line(tmp_path: Path) -> 
 
 def test_a_worker_that_wants_too_much_memory_breaks_down_alone(tmp_path: Path) -> None:
     code = (
-        "from federation.transports.child import Limits, take_job\n"
+        "from federation.transports.worker import Limits, take_job\n"
         "take_job(Limits(memory_bytes=200_000_000))\n"
         "bytearray(400_000_000)\n"
     )
