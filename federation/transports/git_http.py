@@ -6,6 +6,7 @@ anywhere, and no server that cannot speak the smart protocol is read file by fil
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -37,12 +38,17 @@ class _Pool:
 
     def __init__(self, pool: Any, moved: Callable[[int, str], None]) -> None:
         self._pool, self._moved = pool, moved
+        self._last: Any = None
         self.headers: Mapping[str, str] = pool.headers
 
     def request(self, method: str, url: str, **given: Any) -> Any:
         """One request, one answer; its content is read as it is wanted."""
+        if self._last is not None:
+            self._last.close()  # of the first answer the library forgets that
         try:
-            answer = self._pool.request(method, url, redirect=False, retries=False, decode_content=False, **given)
+            answer = self._last = self._pool.request(
+                method, url, redirect=False, retries=False, decode_content=False, **given
+            )
         except HTTPError as error:
             raise Failure("unreachable", f"cannot be reached: {_reason(error)}") from error
         if 300 <= answer.status < 400:
@@ -51,14 +57,21 @@ class _Pool:
             raise Failure("not let in", "does not let us in (status 403)")
         if answer.status == 200 and not (answer.headers.get("Content-Type") or "").startswith(_GIT_CONTENT):
             raise Failure("unreachable", "is no git server that speaks the smart protocol")
-        read = answer.read
+        read, close = answer.read, answer.close
 
         def counted(size: int | None = None) -> bytes:
             data: bytes = read(size)
             self._moved(len(data), "read")
             return data
 
-        answer.read = counted
+        def left() -> None:
+            """The library stops where git's answer ends; when http's ends there too, the connection serves the next."""
+            with contextlib.suppress(HTTPError):  # cut off here, it is of no more use
+                if answer.closed or not read(1):
+                    return
+            close()
+
+        answer.read, answer.close = counted, left
         return answer
 
 

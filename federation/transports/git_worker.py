@@ -100,7 +100,7 @@ def _bring_over_wire(job: Job, tell: Tell) -> None:
     """Two rounds at most: what is new since the kept commits, then the newest state of what is not known at all."""
     round_ = _Round(job, tell)
     spool = Spool(job.spool, job.caps)
-    nothing_kept = job.only is not None and job.kept.keys().isdisjoint(job.only)
+    nothing_kept = job.kept.keys().isdisjoint(job.kept if job.only is None else job.only)
     if not (job.whole or nothing_kept):
         round_.fetch(spool, known=True)
     if job.whole or nothing_kept or round_.left:

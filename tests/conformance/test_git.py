@@ -17,9 +17,11 @@ from federation.transports.git_settings import read_settings
 from federation.transports.urls import GitUrl, parse
 from journal import Disk
 from tests.conformance.test_transports import S1, S2, S3, A, Place, TransportConformance, own_feed
-from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon, remove_proxies
+from tests.servers.git_servers import PASSWORD, USER, SshServer, git_daemon, remove_proxies
+from tests.servers.listener import Counting, Listener
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.repositories import Repository
+from tests.servers.web_server import WebServer
 from tests.servers.working import breaking_while_sending, in_this_process
 
 
@@ -88,12 +90,29 @@ class TestSsh(GitConformance):
         return GitPlace(tmp_path / "bus.git", url, tmp_path / "memory", ssh_config=str(ssh.config))
 
 
+@pytest.fixture(scope="session")
+def web() -> Iterator[WebServer]:
+    server = WebServer()
+    yield server
+    server.stop()
+
+
 class TestHttp(GitConformance):
     @pytest.fixture
-    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    def place(self, tmp_path: Path, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> Place:
         remove_proxies(monkeypatch)
-        server = HttpServer(tmp_path)
         login = f"{USER}:{quote(PASSWORD, safe='')}"
-        url = f"git+http://{login}@127.0.0.1:{server.port}/bus.git"
-        yield GitPlace(tmp_path / "bus.git", url, tmp_path / "memory")
-        server.stop()
+        url = f"git+http://{login}@127.0.0.1:{web.port}{tmp_path}/bus.git"
+        return GitPlace(tmp_path / "bus.git", url, tmp_path / "memory")
+
+    def test_all_that_is_asked_in_one_transfer_goes_over_one_connection(
+        self, tmp_path: Path, web: WebServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        remove_proxies(monkeypatch)
+        with Listener(Counting(web.port)) as proxy:
+            url = f"git+http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{proxy.port}{tmp_path}/bus.git"
+            place = GitPlace(tmp_path / "bus.git", url, tmp_path / "memory")
+            for number in range(1, 4):
+                place.plant(f"{A}/{HEAD_FILE}", b"head %d" % number)
+                assert place.transport().origins().origins == (A,)
+                assert proxy.accepted == number
