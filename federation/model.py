@@ -21,7 +21,10 @@ MAX_SLICE_FILE_BYTES: Final = MAX_SLICE_BYTES + 1024 * 1024  # zstd of incompres
 HEAD_FILE: Final = "head.json"
 SLICE_SUFFIX: Final = ".zst"
 SLICE_NAME: Final = re.compile(r"seg-([0-9]{8,16})-([0-9]{8,16})-([0-9a-f]{12})\.jsonl", re.ASCII)
-FEED_FILE: Final = re.compile(r"head\.json|seg-[0-9]{8,16}-[0-9]{8,16}-[0-9a-f]{12}\.jsonl\.zst", re.ASCII)
+FEED_FOLDER: Final = re.compile(r"blobs(?:/[0-9a-f]{2})?", re.ASCII)
+FEED_FILE: Final = re.compile(
+    r"head\.json|seg-[0-9]{8,16}-[0-9]{8,16}-[0-9a-f]{12}\.jsonl\.zst|blobs/([0-9a-f]{2})/\1[0-9a-f]{62}\.zst", re.ASCII
+)
 
 OPEN_CAP: Final = 1_000  # open candidates per origin that a terminal and `accept --all` see at once [K5]
 BRAKE_CHANGES: Final = 1_000

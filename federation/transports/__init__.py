@@ -2,7 +2,13 @@
 
 The whole contract, kept by one conformance suite (tests/conformance): name the origins a place holds, bring named
 files into a staging folder, publish named files of a feed with the head last. Foreign names and files never get past it
-unless they match our own patterns; only regular files are taken, capped in size.
+unless they match our own pattern (`federation.model.FEED_FILE`); only regular files are taken, capped in size.
+
+A feed is a folder with files of three kinds. The names of blobs have folders in them, at each place as here:
+
+    head.json    seg-00000001-00000420-<12 hex>.jsonl.zst    blobs/ab/ab<62 hex>.zst
+
+All are immutable but head.json. A transport treats slices and blobs alike, and looks into neither.
 """
 
 from __future__ import annotations
@@ -48,9 +54,10 @@ class Transport(Protocol):
     def fetch(self, origin: str, wanted: Sequence[Wanted], into: Path) -> tuple[str, ...]:
         """Copy files of an origin's feed into an existing private folder; return the names that could be had.
 
-        A file that is missing, too large, or not a regular file is left out (the caller says `incomplete`). Nothing
-        else appears in the folder. Raises SourceUnavailable when the place fails as a whole, or this feed cannot be
-        read: unreadable is never missing.
+        A file comes to stand there under its whole name; the folders of blobs are made, mode 0700. One that is missing,
+        too large, or not a regular file is left out (the caller says `incomplete`). Nothing else appears there.
+        Raises SourceUnavailable when the place fails as a whole, or this feed cannot be read: unreadable is never
+        missing.
         """
         ...
 
@@ -73,11 +80,11 @@ class Transport(Protocol):
         ...
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
-        """Make the feed in `folder` visible: slices in order, each durable before the next, head.json last [F4].
+        """Make the feed in `folder` visible: files in order, each durable before the next, head.json last [F4].
 
-        `names` lists the whole feed, head.json among it. Files already there (same name: slices are immutable) are not
-        sent again, except head.json. Feed files there that are neither in `names` nor in `keep` are removed afterwards.
-        Raises SourceUnavailable or RemoteReadOnly; the place then holds whole files only and the former head, or the
-        new one when only the removal failed.
+        `names` lists the whole feed, blobs before slices. Files already there (same name, same size: both are
+        immutable) are not sent again, except head.json. Feed files there, blobs included, that are neither in `names`
+        nor in `keep` are removed afterwards. Raises SourceUnavailable or RemoteReadOnly; the place then holds whole
+        files only and the former head, or the new one when only the removal failed.
         """
         ...

@@ -14,13 +14,14 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from federation.errors import RemoteReadOnly, SourceUnavailable
-from federation.model import FEED_FILE, HEAD_FILE
+from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports import Listing, Wanted
-from federation.transports.feeds import slices_to_publish
+from federation.transports.feeds import files_before_head
 from journal import ORIGIN, Disk
 
 STORE_FOLDER: Final = ".eventsync"
@@ -111,7 +112,7 @@ class DirectoryTransport:
         with ExitStack() as opened:
             feed = self._feed_to_read(origin, opened)
             with _unavailable("cannot be listed", self._path / origin):
-                there = dict(_files_seen(feed.folder)) if feed else {}
+                there = dict(self._files_seen(feed.folder)) if feed else {}
         return tuple(name for name in names if there.get(name) != self._disk.size(folder / name))
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
@@ -121,17 +122,18 @@ class DirectoryTransport:
         our own files cannot be read. The place then holds whole files only, and the former head: or the new one, when
         all that failed was to make that durable or to remove what is old.
         """
-        slices = slices_to_publish(origin, names)
+        files = files_before_head(origin, names)
         self.create()
         with ExitStack() as opened:
             feed = self._feed_to_write(origin, opened)
             there = self._tidy(feed)
-            for name in slices:
+            for name in files:
                 # Another size: torn by a program that copies files without a rename.
                 if name not in there or there[name] != self._disk.size(folder / name):
                     self._put(feed, name, self._disk.read(folder / name))
             self._put(feed, HEAD_FILE, self._disk.read(folder / HEAD_FILE))
-            self._remove(feed, sorted(there.keys() - {*slices, HEAD_FILE} - keep))
+            with _unavailable("is published, but what it lists no more cannot be removed", feed.path):
+                self._remove(feed, sorted(there.keys() - {*files, HEAD_FILE} - keep))
 
     def create(self) -> None:
         """Make the folder of a bus, durably, when it alone is missing: nothing above it is ever made."""
@@ -187,6 +189,18 @@ class DirectoryTransport:
             # An unreadable feed must not hide the others [F6], nor look like none: fetch will meet the same error.
             return error.errno not in _NOT_THERE, 0
 
+    def _files_seen(self, folder: int, before: str = "") -> Iterator[tuple[str, int]]:
+        """Names in the folder of a feed and in those of its blobs, with sizes; -1 for what is no regular file."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = before + entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    yield name, status.st_size if stat.S_ISREG(status.st_mode) else -1
+                elif FEED_FOLDER.fullmatch(name):
+                    with ExitStack() as opened:
+                        yield from self._files_seen(self._open(entry.name, _FOLDER, folder, opened), name + "/")
+
     def _feed_to_read(self, origin: str, opened: ExitStack) -> _Feed | None:
         place = self._look(opened)
         if place.folder == _NOTHING or not ORIGIN.fullmatch(origin):
@@ -202,23 +216,33 @@ class DirectoryTransport:
         with _unavailable("cannot be read", feed.path / item.name):
             data = self._read_capped(feed, item) if FEED_FILE.fullmatch(item.name) else None
         if data is not None:
+            self._disk.make_folder((into / item.name).parent)
             self._disk.replace(into / item.name, data)
         return data is not None
 
     def _read_capped(self, feed: _Feed, item: Wanted) -> bytes | None:
         """The bytes of a regular file; it is looked at before it is opened, since opening a device can do things."""
-        seen = _status(item.name, feed.folder)
-        if seen is None or not stat.S_ISREG(seen.st_mode) or seen.st_size > item.max_bytes:
-            return None
         with ExitStack() as opened:
-            descriptor = self._open_if_there(item.name, _READ, feed.folder, opened)
+            folder, name = self._enter(feed, item.name, opened)
+            seen = None if folder is None else _status(name, folder)
+            if seen is None or not stat.S_ISREG(seen.st_mode) or seen.st_size > item.max_bytes:
+                return None
+            descriptor = self._open_if_there(name, _READ, folder, opened)
             if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None  # replaced since we looked
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 data = file.read(item.max_bytes + 1)
         return data if len(data) <= item.max_bytes else None
 
-    def _open_if_there(self, name: str, flags: int, within: int, opened: ExitStack) -> int | None:
+    def _enter(self, feed: _Feed, name: str, opened: ExitStack) -> tuple[int | None, str]:
+        """The folder that a file of a feed stands in, None when there is none, and the file's name there."""
+        *folders, last = name.split("/")
+        within: int | None = feed.folder
+        for folder in folders:
+            within = None if within is None else self._open_if_there(folder, _FOLDER, within, opened)
+        return within, last
+
+    def _open_if_there(self, name: str, flags: int, within: int | None, opened: ExitStack) -> int | None:
         try:
             return self._open(name, flags, within, opened)
         except OSError as error:
@@ -240,38 +264,55 @@ class DirectoryTransport:
 
     def _tidy(self, feed: _Feed) -> dict[str, int]:
         """Sizes of the feed files that are there, after what an interrupted publish left is gone."""
-        there = {}
         with _unavailable("cannot be tidied", feed.path):
-            for name, size in list(_files_seen(feed.folder)):
-                if FEED_FILE.fullmatch(name):
-                    there[name] = size
-                elif name.startswith(_TEMPORARY) and FEED_FILE.fullmatch(name.removeprefix(_TEMPORARY)):
-                    self._unlink(name, feed.folder)
-        return there
+            seen = dict(self._files_seen(feed.folder))
+            for name in filter(_is_left_over, seen):
+                with ExitStack() as opened:
+                    self._unlink_beside(feed, [name], opened)
+        return {name: size for name, size in seen.items() if FEED_FILE.fullmatch(name)}
 
     def _put(self, feed: _Feed, name: str, data: bytes) -> None:
         """Make one file visible, whole and durable: temp file, fsync, rename, fsync of the folder [F4]."""
-        temporary = _TEMPORARY + name
-        with _unavailable("cannot be written", feed.path / name):
+        with _unavailable("cannot be written", feed.path / name), ExitStack() as opened:
+            folder, last = self._make_way(feed, name, opened)
+            temporary = _TEMPORARY + last
             try:
-                with ExitStack() as opened:
-                    descriptor = self._open(temporary, _CREATE, feed.folder, opened)
+                with ExitStack() as written:
+                    descriptor = self._open(temporary, _CREATE, folder, written)
                     self._write(descriptor, data)
                     self._sync(descriptor)  # content before name: a rename must never show a torn file
-                self._rename(temporary, name, feed.folder)
+                self._rename(temporary, last, folder)
             except OSError:
                 with contextlib.suppress(OSError):
-                    self._unlink(temporary, feed.folder)
+                    self._unlink(temporary, folder)
                 raise
-            self._sync(feed.folder)  # a slice must not be lost when the head that lists it is not
+            self._sync(folder)  # a slice must not be lost when the head that lists it is not
+
+    def _make_way(self, feed: _Feed, name: str, opened: ExitStack) -> tuple[int, str]:
+        """The folder that a file of a feed belongs into, made durably where it is missing, and its name there."""
+        *folders, last = name.split("/")
+        within = feed.folder
+        for folder in folders:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, dir_fd=within)
+            self._sync(within)  # whoever made it
+            within = self._open(folder, _FOLDER, within, opened)
+        return within, last
 
     def _remove(self, feed: _Feed, names: Sequence[str]) -> None:
-        with _unavailable("is published, but what it lists no more cannot be removed", feed.path):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    self._unlink(name, feed.folder)
-            if names:
-                self._sync(feed.folder)  # what was redacted must not come back [F9]
+        for _, beside in groupby(names, key=lambda name: name.rpartition("/")[0]):
+            with ExitStack() as opened:
+                folder = self._unlink_beside(feed, list(beside), opened)
+                if folder is not None:
+                    self._sync(folder)  # what was redacted must not come back [F9]
+
+    def _unlink_beside(self, feed: _Feed, names: Sequence[str], opened: ExitStack) -> int | None:
+        """Remove files of one folder, and return that; not durable yet."""
+        folder, _ = self._enter(feed, names[0], opened)
+        for name in names if folder is not None else ():
+            with contextlib.suppress(FileNotFoundError):
+                self._unlink(name.rpartition("/")[2], folder)
+        return folder
 
     # --- the system calls, each where a test can make it fail ---
 
@@ -318,13 +359,10 @@ def _is_feed_without_origin(root: int) -> bool:
     return _status(HEAD_FILE, root) is not None and not any(map(ORIGIN.fullmatch, os.listdir(root)))
 
 
-def _files_seen(feed: int) -> Iterator[tuple[str, int]]:
-    """Names in the folder of a feed, of whatever is no folder, with their sizes; -1 for what is no regular file."""
-    with os.scandir(feed) as entries:
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                status = entry.stat(follow_symlinks=False)
-                yield entry.name, status.st_size if stat.S_ISREG(status.st_mode) else -1
+def _is_left_over(name: str) -> bool:
+    """Whether that is what an interrupted publish left of a feed file."""
+    folder, slash, last = name.rpartition("/")
+    return last.startswith(_TEMPORARY) and FEED_FILE.fullmatch(folder + slash + last[len(_TEMPORARY) :]) is not None
 
 
 def _feed_seen(feed: int) -> tuple[bool, int]:
@@ -332,6 +370,8 @@ def _feed_seen(feed: int) -> tuple[bool, int]:
     has_head, ignored = False, 0
     with os.scandir(feed) as entries:
         for entry in entries:
+            if FEED_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                continue  # what it holds is looked at by name only: it may be much
             if not FEED_FILE.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
                 ignored += 1
             elif entry.name == HEAD_FILE:

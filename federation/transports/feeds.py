@@ -8,8 +8,11 @@ from federation.model import FEED_FILE, HEAD_FILE
 from journal import ORIGIN
 
 
-def slices_to_publish(origin: str, names: Sequence[str]) -> list[str]:
-    """The slices among the names of a feed, in their order; ValueError when that is none: the caller is at fault."""
+def files_before_head(origin: str, names: Sequence[str]) -> list[str]:
+    """The files of a feed that are made visible before its head, in their order: blobs and slices [F4].
+
+    ValueError when it is none: the caller is at fault.
+    """
     if not ORIGIN.fullmatch(origin) or HEAD_FILE not in names or not all(map(FEED_FILE.fullmatch, names)):
         raise ValueError(f"no feed to publish: {origin!r}, {names!r}")
     return [name for name in names if name != HEAD_FILE]

@@ -8,22 +8,22 @@ worker, in a process of its own with a deadline and limits [R1].
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from federation.errors import SourceUnavailable
-from federation.model import FEED_FILE, HEAD_FILE
+from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports import Listing, Wanted
-from federation.transports.feeds import slices_to_publish
+from federation.transports.feeds import files_before_head
 from federation.transports.git_dialogue import AT_ONCE, Dialogue, Spool, Work, in_a_child
-from federation.transports.git_job import REGULAR, Answer, Entry, Found
+from federation.transports.git_job import FOLDER, REGULAR, Answer, Entry, Found
 from federation.transports.git_memory import Memory, blob_id
 from federation.transports.git_settings import GitSettings
 from federation.transports.urls import GitUrl
 from journal import ORIGIN, Disk
 
-_MODES: Final = frozenset([REGULAR, 0o100755, 0o120000, 0o040000, 0o160000])
+_MODES: Final = frozenset([REGULAR, 0o100755, 0o120000, FOLDER, 0o160000])
 _NO_NAMES: Final = frozenset(["", ".", "..", ".git", "git~1"])
 
 
@@ -76,6 +76,7 @@ class GitTransport:
         for item in wanted:
             data = known if brought is None else self._read(origin, brought, item)
             if data is not None and len(data) <= item.max_bytes:
+                self._disk.make_folder((into / item.name).parent)
                 self._disk.replace(into / item.name, data)
                 had.append(item.name)
         return tuple(had)
@@ -100,10 +101,9 @@ class GitTransport:
         if published is not None:
             return tuple(name for name in names if name not in there)
         lost = tuple(name for name in names if there.get(name) != blob_id(self._disk.read(folder / name)))
-        if not lost:
-            self._memory.keep_published(
-                origin, tip, self._disk.read(folder / HEAD_FILE), self._brought[origin].found.entries or ()
-            )
+        found = self._brought[origin].found
+        if not lost and found.plain:
+            self._memory.keep_published(origin, tip, self._disk.read(folder / HEAD_FILE), found.entries or ())
         return lost
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
@@ -112,15 +112,15 @@ class GitTransport:
         Raises SourceUnavailable, also when somebody else moved it meanwhile, RemoteReadOnly, RemoteRefused, or
         DamagedStore when our own files cannot be read.
         """
-        slices = slices_to_publish(origin, names)
+        files = files_before_head(origin, names)
         tip = self._tip(origin)
         published = None if tip is None else self._memory.entries(origin, tip)
         there = () if tip is None else published or self._entries_there(origin)
         tree = {entry.name: entry for entry in there if _stays(entry, {*names, *keep})}
         spool, blobs = self._dialogue.spool(), []
-        for name in slices:
+        for name in files:
             if published is not None and name in tree:
-                continue  # we sent it: slices of one name have one content
+                continue  # we sent it: files of one name have one content
             data = self._disk.read(folder / name)
             entry = Entry(REGULAR, name, blob_id(data))
             if tree.get(name) != entry:
@@ -131,7 +131,7 @@ class GitTransport:
         tree[HEAD_FILE] = Entry(REGULAR, HEAD_FILE, blob_id(head))
         entries = tuple(tree.values())
         self._tips = None  # whatever comes of it, what was listed is old
-        commit = self._dialogue.send(spool, origin, tip, entries, blobs)
+        commit = self._dialogue.send(spool, origin, tip, there=published or (), entries=entries, blobs=blobs)
         self._memory.keep_published(origin, commit, head, entries)
 
     # --- what stands there ---
@@ -154,6 +154,8 @@ class GitTransport:
         """The tree of an origin whose ref is there; SourceUnavailable when that leads to no tree."""
         self._with_files(origin, set())
         brought = self._with_tree(origin)
+        if brought is not None and brought.lacks_folders:
+            brought = self._bring_one(origin, whole=True)
         if brought is None or not brought.found.commit:
             raise SourceUnavailable("what stands in the place of our feed is no commit", path=self._display)
         return brought.found.entries or ()
@@ -248,8 +250,17 @@ class _Brought(NamedTuple):
 
     @property
     def strangers(self) -> int:
-        """How many lines of the tree are no files of a feed; a ref that leads to no commit counts as one."""
-        return len(self.found.entries or ()) - len(self.regular) if self.found.commit else 1
+        """How many lines of the tree are no part of a feed; a ref that leads to no commit counts as one.
+
+        What stands in the folders of blobs is looked at by name only.
+        """
+        lines = [entry.name for entry in self.found.entries or () if not _is_folder(entry)]
+        return _count_outside(lines) - _count_outside(self.regular) if self.found.commit else 1
+
+    @property
+    def lacks_folders(self) -> bool:
+        """Whether a folder of blobs did not come: it is as it was in the commit that is remembered."""
+        return any(map(_is_folder, self.found.entries or ()))
 
     @property
     def most_bytes(self) -> int:
@@ -257,8 +268,20 @@ class _Brought(NamedTuple):
         return max((size for _, size in self.found.files.values()), default=0)
 
     def lacks(self, names: set[str]) -> bool:
-        """Whether the tree, or one of these files that is in it, did not come."""
-        return self.found.entries is None or not (names & self.regular.keys()) <= self.found.files.keys()
+        """Whether the tree, a folder that one of these files may be in, or one that is in it did not come."""
+        if self.found.entries is None or not (names & self.regular.keys()) <= self.found.files.keys():
+            return True
+        left = {entry.name for entry in self.found.entries if _is_folder(entry)}
+        return any({name.partition("/")[0], name.rpartition("/")[0]} & left for name in names)
+
+
+def _is_folder(entry: Entry) -> bool:
+    """Whether a line is a folder of blobs that was not looked into."""
+    return entry.mode == FOLDER and FEED_FOLDER.fullmatch(entry.name) is not None
+
+
+def _count_outside(names: Iterable[str]) -> int:
+    return sum(FEED_FOLDER.fullmatch(name.rpartition("/")[0]) is None for name in names)
 
 
 def _regular(entries: Sequence[Entry]) -> dict[str, str]:
@@ -274,4 +297,6 @@ def _stays(entry: Entry, names: set[str]) -> bool:
     """Whether a line of the tree goes into the next one: files of the feed by name, and what belongs to others."""
     if FEED_FILE.fullmatch(entry.name):
         return entry.mode == REGULAR and entry.name in names
-    return entry.mode in _MODES and entry.name.lower() not in _NO_NAMES and "/" not in entry.name
+    folder, _, name = entry.name.rpartition("/")
+    is_there = not folder or FEED_FOLDER.fullmatch(folder) is not None
+    return is_there and entry.mode in _MODES and name.lower() not in _NO_NAMES

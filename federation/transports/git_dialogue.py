@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from federation.errors import FederationError, InvalidUrl, RemoteReadOnly, RemoteRefused, SourceUnavailable
-from federation.model import FEED_FILE, MAX_SLICE_FILE_BYTES
+from federation.model import FEED_FILE, FEED_FOLDER, MAX_SLICE_FILE_BYTES
 from federation.transports.child import Ended, run_worker
-from federation.transports.git_job import Address, Answer, Caps, Entry, Job, decode_answer, encode_job
+from federation.transports.git_job import Address, Answer, Caps, Job, decode_answer, encode_job
 from federation.transports.git_login import find_login
 from federation.transports.git_settings import GitSettings
 from federation.transports.urls import GitUrl
@@ -91,11 +91,9 @@ class Dialogue:
             raise self._given_up
         return answer
 
-    def send(
-        self, spool: Spool, name: str, old: str | None, entries: Sequence[Entry], blobs: Sequence[tuple[int, int]]
-    ) -> str:
-        """Move a ref from the commit `old` to a new one with that tree; the new commit."""
-        answer = self._ask(self._job("send", spool, name=name, old=old, entries=entries, blobs=blobs))
+    def send(self, spool: Spool, name: str, old: str | None, **tree: Any) -> str:
+        """Move a ref from the commit `old` to a new one with that tree (there, entries, blobs); the new commit."""
+        answer = self._ask(self._job("send", spool, name=name, old=old, **tree))
         if answer.sent is None:
             raise self.error(answer)
         return answer.sent
@@ -131,6 +129,7 @@ class Dialogue:
             spool.descriptor,
             str(self._folder),
             refs=ORIGIN.pattern,
+            folders=FEED_FOLDER.pattern,
             files=FEED_FILE.pattern,
             at_most=AT_ONCE,
             **what,

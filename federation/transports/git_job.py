@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-REGULAR = 0o100644  # the mode of a file; executables, symlinks, folders and submodules have others
+REGULAR = 0o100644  # the mode of a file; executables, symlinks and submodules have others
+FOLDER = 0o040000
 
 
 class Failure(Exception):
@@ -44,7 +45,10 @@ class Caps(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One line of a tree. The bytes of a name are read as latin-1, so that any of them can be told."""
+    """One line of a tree. The bytes of a name are read as latin-1, so that any of them can be told.
+
+    What stands in a folder that is looked into has the folder's name and a slash before its own.
+    """
 
     mode: int
     name: str
@@ -62,7 +66,8 @@ class Job(NamedTuple):
     scratch: str  # a folder for more files without names
     # bring:
     refs: str = ""  # a pattern: names behind the prefix that may be brought
-    files: str = ""  # a pattern: names in a tree that may be brought
+    folders: str = ""  # a pattern: names of folders in a tree that are looked into
+    files: str = ""  # a pattern: names in a tree, with those of their folders, that may be brought
     kept: Mapping[str, str] = {}  # by name behind the prefix, commits whose content the parent holds
     only: Sequence[str] | None = None  # these names; None: whatever changed since it was kept
     at_most: int = 0  # names
@@ -70,6 +75,7 @@ class Job(NamedTuple):
     # send:
     name: str = ""  # behind the prefix
     old: str | None = None  # the commit that the ref has to be at, None for no ref
+    there: Sequence[Entry] = ()  # the tree of that commit, where it is one that we made
     entries: Sequence[Entry] = ()
     blobs: Sequence[tuple[int, int]] = ()  # offset and size in the spool
 
@@ -80,6 +86,7 @@ class Found(NamedTuple):
     commit: str  # empty when the ref leads to something else
     entries: tuple[Entry, ...] | None
     files: Mapping[str, tuple[int, int]]  # offset and size in the spool
+    plain: bool = False  # whether a tree with these lines, written by us, would be the same
 
 
 class Answer(NamedTuple):
@@ -102,7 +109,7 @@ def decode_job(data: bytes) -> Job:
     value = json.loads(data)
     value["address"] = Address(**value["address"])
     value["caps"] = Caps(**value["caps"])
-    value["entries"] = entries_of(value["entries"])
+    value["there"], value["entries"] = entries_of(value["there"]), entries_of(value["entries"])
     value["blobs"] = [(offset, size) for offset, size in value["blobs"]]
     return Job(**value)
 
@@ -131,4 +138,4 @@ def entries_of(value: Sequence[Sequence[Any]]) -> tuple[Entry, ...]:
 def _found(told: Mapping[str, Any]) -> Found:
     entries = None if told["entries"] is None else entries_of(told["entries"])
     files = {name: (offset, size) for name, (offset, size) in told["files"].items()}
-    return Found(told["commit"], entries, files)
+    return Found(told["commit"], entries, files, told["plain"])

@@ -13,14 +13,16 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Protocol
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch
+from dulwich.objects import ObjectID, Tree
 from dulwich.pack import DeltaChainIterator, UnpackedObject, UnresolvedDeltas, unpack_object
 
-from federation.transports.git_job import REGULAR, Caps, Entry, Failure
+from federation.transports.git_job import FOLDER, REGULAR, Caps, Entry, Failure
 
 COMMIT: Final = 1
 TREE: Final = 2
@@ -29,6 +31,7 @@ _DELTAS: Final = (6, 7)  # by offset, by id
 _ID_BYTES: Final = 20
 _PACK_HEADER: Final = struct.Struct(">4sLL")
 _READ_BYTES: Final = 64 * 1024
+_MAX_LINES: Final = 200_000  # of a tree with its folders: what is told of it stays small
 
 
 class Place(NamedTuple):
@@ -241,6 +244,32 @@ def parse_tree(raw: bytes) -> Iterator[Entry]:
         at = end + 1 + _ID_BYTES
 
 
+def walk_tree(tree_id: str, source: Source, is_entered: Callable[[str], object]) -> list[Entry] | None:
+    """All lines of a tree, those of the folders that are entered under their whole names; None when it is not there.
+
+    A folder that cannot be had stands there as itself. Failure when there are more than anybody publishes.
+    """
+    raw = source.read(tree_id, TREE)
+    if raw is None:
+        return None
+    found, folders = [], [("", raw)]
+    for before, lines in folders:
+        entered = set()
+        for entry in parse_tree(lines):
+            name = before + ("/" if "/" in entry.name else entry.name)  # a slash in a name is no folder, and no name
+            below = None
+            if entry.mode == FOLDER and is_entered(name) and name not in entered:
+                entered.add(name)
+                below = source.read(entry.id, TREE)
+            if below is None:
+                found.append(entry._replace(name=name))
+            else:
+                folders.append((name + "/", below))
+        if len(found) > _MAX_LINES:
+            raise _damaged(f"a feed of more than {_MAX_LINES} files")
+    return found
+
+
 class Source(Protocol):
     """Where objects are looked up."""
 
@@ -257,20 +286,43 @@ class Source(Protocol):
         ...
 
 
-def describe(commit_id: str, source: Source, is_wanted: Callable[[str], object]) -> Mapping[str, Any]:
+class Names(NamedTuple):
+    """Which names in a tree are looked at: folders that are entered, and files that are brought."""
+
+    is_entered: Callable[[str], object]
+    is_wanted: Callable[[str], object]
+
+
+def describe(commit_id: str, source: Source, names: Names) -> Mapping[str, Any]:
     """What a ref leads to, as the parent is told (git_job.Found)."""
     if source.kind(commit_id) not in (None, COMMIT):
-        return {"commit": "", "entries": [], "files": {}}
+        return {"commit": "", "entries": [], "files": {}, "plain": False}
     commit = source.read(commit_id, COMMIT)
     tree_id = None if commit is None else tree_of(commit)
-    raw = None if tree_id is None else source.read(tree_id, TREE)
-    if raw is None:
-        return {"commit": commit_id, "entries": None, "files": {}}
-    entries = list(parse_tree(raw))
+    entries = None if tree_id is None else walk_tree(tree_id, source, names.is_entered)
+    if entries is None:
+        return {"commit": commit_id, "entries": None, "files": {}, "plain": False}
     files: dict[str, tuple[int, int]] = {}
     for entry in entries:
-        if entry.mode == REGULAR and entry.name not in files and is_wanted(entry.name):
+        if entry.mode == REGULAR and entry.name not in files and names.is_wanted(entry.name):
             found = source.place(entry)
             if found is not None:
                 files[entry.name] = (found.offset, found.size)
-    return {"commit": commit_id, "entries": entries, "files": files}
+    plain = trees_of(entries)[-1].id.decode() == tree_id
+    return {"commit": commit_id, "entries": entries, "files": files, "plain": plain}
+
+
+def trees_of(entries: Sequence[Entry]) -> list[Tree]:
+    """The tree with these lines, last, after those of the folders in it."""
+    tree, below = Tree(), defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        folder, slash, name = entry.name.partition("/")
+        if slash:
+            below[folder].append(entry._replace(name=name))
+        else:
+            tree.add(entry.name.encode("latin-1"), entry.mode, ObjectID(entry.id.encode()))
+    found: list[Tree] = []
+    for folder, inside in below.items():
+        found += trees_of(inside)
+        tree.add(folder.encode("latin-1"), FOLDER, found[-1].id)
+    return [*found, tree]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from dulwich.errors import NotGitRepository
@@ -18,7 +18,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
 from federation.transports.git_job import Caps, Entry, Failure
-from federation.transports.git_objects import BLOB, COMMIT, TREE, Place, Spool, parse_tree, tree_of
+from federation.transports.git_objects import BLOB, COMMIT, Place, Spool, tree_of, walk_tree
 
 _SYMBOLIC: Final = b"ref:"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -64,14 +64,18 @@ class Repository:
             raise Failure("damaged", f"an object of {len(data)} bytes")
         return kind, data
 
-    def ids_in(self, commit_id: str | None) -> frozenset[str]:
+    def ids_in(self, commit_id: str | None, is_entered: Callable[[str], object]) -> frozenset[str]:
         """The ids that the tree of a commit names; none where commit or tree is not there any more."""
         commit = None if commit_id is None else self.read(commit_id, COMMIT)
         tree_id = None if commit is None else tree_of(commit)
-        raw = None if tree_id is None else self.read(tree_id, TREE)
-        return frozenset() if raw is None else frozenset(entry.id for entry in parse_tree(raw))
+        entries = None if tree_id is None else walk_tree(tree_id, self, is_entered)
+        return frozenset(entry.id for entry in entries or ())
 
-    def add(self, objects: Sequence[ShaFile]) -> None:
+    def place(self, entry: Entry) -> Place | None:
+        """Nothing lies in a spool."""
+        return None
+
+    def add(self, objects: Iterable[ShaFile]) -> None:
         """Write objects that are not there yet, durable when it returns."""
         folders = set()
         for found in objects:

@@ -25,7 +25,7 @@ from dulwich.pack import UnpackedObject, full_unpacked_object
 from dulwich.refs import Ref
 
 from federation.transports.git_job import Failure, Job, decode_job
-from federation.transports.git_objects import Pack, Spool, describe
+from federation.transports.git_objects import Names, Pack, Spool, describe, trees_of
 from federation.transports.git_wire import connect, explained
 from federation.transports.worker import Limits, take_job
 
@@ -71,6 +71,10 @@ def _bring(job: Job, tell: Tell) -> None:
         _bring_over_wire(job, tell)
 
 
+def _names(job: Job) -> Names:
+    return Names(re.compile(job.folders).fullmatch, re.compile(job.files).fullmatch)
+
+
 def _wanted(job: Job, listing: Mapping[str, str]) -> list[str]:
     """The names to bring: of those asked for, or of all that changed since it was kept."""
     pattern = re.compile(job.refs)
@@ -85,14 +89,14 @@ def _bring_in_place(job: Job, tell: Tell) -> None:
     """Read the trees, and what they hold beyond those of the kept commits."""
     from federation.transports.git_repository import Difference, opened  # not needed for what is elsewhere
 
-    spool, is_wanted = Spool(job.spool, job.caps), re.compile(job.files).fullmatch
+    spool, names = Spool(job.spool, job.caps), _names(job)
     with opened(job.address.path, job.caps) as repository:
         listing = repository.refs(job.prefix)
         tell({"listing": listing})
         brought = {}
         for name in _wanted(job, listing):
-            held = frozenset() if job.whole else repository.ids_in(job.kept.get(name))
-            brought[name] = describe(listing[name], Difference(repository, held, spool), is_wanted)
+            held = frozenset() if job.whole else repository.ids_in(job.kept.get(name), names.is_entered)
+            brought[name] = describe(listing[name], Difference(repository, held, spool), names)
     tell({"brought": brought})
 
 
@@ -105,8 +109,8 @@ def _bring_over_wire(job: Job, tell: Tell) -> None:
         round_.fetch(spool, known=True)
     if job.whole or nothing_kept or round_.left:
         round_.fetch(spool, known=False)
-    is_wanted = re.compile(job.files).fullmatch
-    tell({"brought": {name: describe(commit, spool, is_wanted) for name, commit in round_.chosen.items()}})
+    names = _names(job)
+    tell({"brought": {name: describe(commit, spool, names) for name, commit in round_.chosen.items()}})
 
 
 class _Round:
@@ -189,20 +193,33 @@ def _refuse_format(name: str | None) -> None:
 
 
 def _send(job: Job, tell: Tell) -> None:
-    blobs = [Blob.from_string(os.pread(job.spool, size, offset)) for offset, size in job.blobs]
-    tree = Tree()
-    for entry in job.entries:
-        tree.add(entry.name.encode("latin-1"), entry.mode, ObjectID(entry.id.encode()))
-    commit = _commit(tree, job.old)
-    objects: list[ShaFile] = [*blobs, tree, commit]
+    there = {tree.id for tree in trees_of(job.there)}
+    trees = trees_of(job.entries)
+    commit = _commit(trees[-1], job.old)
+    new = _New(job, [*(tree for tree in trees if tree.id not in there), commit])
     if job.address.scheme == "file":
-        _put_in_place(job, commit, objects)
+        _put_in_place(job, commit, new)
     else:
-        _send_over_wire(job, commit, objects)
+        _send_over_wire(job, commit, new)
     tell({"sent": commit.id.decode()})
 
 
-def _put_in_place(job: Job, commit: Commit, objects: Sequence[ShaFile]) -> None:
+class _New:
+    """The objects of a commit that are not there yet, blobs first; one blob is in memory at a time."""
+
+    def __init__(self, job: Job, last: Sequence[ShaFile]) -> None:
+        self._job, self._last = job, last
+
+    def __len__(self) -> int:
+        return len(self._job.blobs) + len(self._last)
+
+    def __iter__(self) -> Iterator[ShaFile]:
+        for offset, size in self._job.blobs:
+            yield Blob.from_string(os.pread(self._job.spool, size, offset))
+        yield from self._last
+
+
+def _put_in_place(job: Job, commit: Commit, objects: _New) -> None:
     from federation.transports.git_repository import opened  # not needed for what is elsewhere
 
     with opened(job.address.path, job.caps) as repository:
@@ -222,7 +239,7 @@ def _commit(tree: Tree, parent: str | None) -> Commit:
     return commit
 
 
-def _send_over_wire(job: Job, commit: Commit, objects: Sequence[ShaFile]) -> None:
+def _send_over_wire(job: Job, commit: Commit, objects: _New) -> None:
     ref = Ref((job.prefix + job.name).encode())
 
     def update(there: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:

@@ -30,15 +30,16 @@ class GitPlace(Repository):
 
     def __init__(self, path: Path, url: str, memory: Path, **settings: object) -> None:
         super().__init__(path)
-        self._url, self._memory = parse(url), memory
-        self._settings = read_settings({"deadline_seconds": PATIENCE_SECONDS, **settings})
+        found = parse(url)
+        assert isinstance(found, GitUrl)
+        self.url, self._memory = found, memory
+        self.settings = read_settings({"deadline_seconds": PATIENCE_SECONDS, **settings})
 
     def transport(self, *, fails_after: int | None = None) -> GitTransport:
         return self.way(in_this_process if fails_after is None else breaking_while_sending)
 
     def way(self, work: Work) -> GitTransport:
-        assert isinstance(self._url, GitUrl)
-        return GitTransport(self._url, self._settings, Disk(), self._memory, work=work)
+        return GitTransport(self.url, self.settings, Disk(), self._memory, work=work)
 
 
 class GitConformance(TransportConformance):

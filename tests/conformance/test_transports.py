@@ -24,7 +24,27 @@ S1 = "seg-00000001-00000009-0123456789ab.jsonl.zst"
 S2 = "seg-00000010-00000019-0123456789ab.jsonl.zst"
 S3 = "seg-00000020-00000029-0123456789ab.jsonl.zst"
 MERGED = "seg-00000001-00000019-abcdefabcdef.jsonl.zst"
+BLOB = f"blobs/ab/ab{'0' * 62}.zst"
+BESIDE = f"blobs/ab/ab{'1' * 62}.zst"
+OTHER = f"blobs/cd/cd{'2' * 62}.zst"
 CAP = 1000
+
+# Names that look like one of a blob.
+NO_BLOBS = [
+    f"blobs/ab/cd{'0' * 62}.zst",
+    f"blobs/ab{'0' * 62}.zst",
+    f"blobs//ab{'0' * 62}.zst",
+    f"blobs/../blobs/ab/ab{'0' * 62}.zst",
+    f"blobs/ab/../ab/ab{'0' * 62}.zst",
+    f"/blobs/ab/ab{'0' * 62}.zst",
+    f"blobs/AB/AB{'0' * 62}.zst",
+    f"blobs/ab/ab{'0' * 62}",
+    f"blobs/ab/ab{'0' * 63}.zst",
+    f"blobs/ab/ab{'0' * 62}.zst\n",
+    f"blobs/ab/.tmp-ab{'0' * 62}.zst",
+    "blobs/ab",
+    "blobs",
+]
 
 # What other programs leave beside a feed, and what somebody might put there on purpose.
 STRANGE_NAMES = [
@@ -79,12 +99,22 @@ class Place(Protocol):
         ...
 
 
+_NAMES = {"head": HEAD_FILE, "s1": S1, "s2": S2, "s3": S3, "merged": MERGED}
+_BLOBS = {"blob": BLOB, "beside": BESIDE, "other": OTHER}
+
+
 def own_feed(folder: Path, **files: bytes) -> Path:
     """A feed of our own, ready to be published."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / {"head": HEAD_FILE, "s1": S1, "s2": S2, "s3": S3, "merged": MERGED}[name]).write_bytes(content)
+        path = folder / (_NAMES | _BLOBS)[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class TransportConformance:
@@ -210,6 +240,110 @@ class TransportConformance:
             place.plant(f"{A}/{HEAD_FILE}", content)
             assert place.transport().fetch(A, [Wanted(HEAD_FILE, CAP)], staging) == (HEAD_FILE,)
             assert (staging / HEAD_FILE).read_bytes() == content
+
+    # --- blobs ---
+
+    def test_blobs_are_part_of_a_feed(self, place: Place) -> None:
+        place.plant(f"{A}/{HEAD_FILE}", b"a")
+        place.plant(f"{A}/{BLOB}", b"blob")
+        place.plant(f"{A}/blobs/ab/strange", b"looked at by name only")
+        assert place.transport().origins() == Listing((A,), 0)
+
+    def test_a_file_or_a_link_in_the_place_of_the_blobs_is_ignored_and_counted(
+        self, place: Place, staging: Path
+    ) -> None:
+        place.plant(f"{A}/{HEAD_FILE}", b"a")
+        place.plant(f"{A}/blobs", b"no folder")
+        place.plant(f"{B}/{HEAD_FILE}", b"b")
+        place.plant(f"{B}/elsewhere/ab/ab{'0' * 62}.zst", b"not yours")
+        place.plant_link(f"{B}/blobs", "elsewhere")
+        assert place.transport().origins() == Listing((A, B), 3)
+        for origin in (A, B):
+            assert place.transport().fetch(origin, [Wanted(BLOB, CAP)], staging) == ()
+        assert list(staging.iterdir()) == []
+
+    def test_a_blob_is_brought_under_its_whole_name(self, place: Place, staging: Path) -> None:
+        content = {BLOB: b"x" * CAP, BESIDE: b"x" * (CAP + 1), OTHER: b""}
+        for name, data in content.items():
+            place.plant(f"{A}/{name}", data)
+        place.plant(f"{A}/{S1}", b"1")
+        wanted = [Wanted(name, CAP) for name in (BLOB, BESIDE, OTHER, S1)]
+        assert place.transport().fetch(A, wanted, staging) == (BLOB, OTHER, S1)
+        assert files_in(staging) == {BLOB: b"x" * CAP, OTHER: b"", S1: b"1"}
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in staging.rglob("*")}
+        assert modes == {0o700, 0o600}
+
+    def test_a_link_is_no_blob_and_leads_to_none(self, place: Place, staging: Path, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_bytes(b"not yours")
+        place.plant(f"{A}/{BLOB}", b"good")
+        place.plant_link(f"{A}/{BESIDE}", str(tmp_path / "secret"))
+        place.plant_link(f"{A}/blobs/cd", "ab")
+        elsewhere = BLOB.replace("/ab/", "/cd/")
+        assert place.transport().fetch(A, [Wanted(n, CAP) for n in (BESIDE, OTHER, elsewhere, BLOB)], staging) == (
+            BLOB,
+        )
+        assert files_in(staging) == {BLOB: b"good"}
+
+    def test_what_is_no_name_of_a_blob_is_not_brought(self, place: Place, staging: Path) -> None:
+        place.plant(f"{A}/{BLOB}", b"good")
+        place.plant(f"{A}/blobs/ab/cd{'0' * 62}.zst", b"in the wrong folder")
+        asked = [Wanted(name, CAP) for name in [*NO_BLOBS, BLOB]]
+        assert place.transport().fetch(A, asked, staging) == (BLOB,)
+        assert files_in(staging) == {BLOB: b"good"}
+
+    def test_blobs_are_published_before_the_rest_and_not_again(
+        self, place: Place, staging: Path, tmp_path: Path
+    ) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"1", s1=b"1", blob=b"a blob", other=b"another")
+        place.transport().publish(A, feed, [BLOB, OTHER, S1, HEAD_FILE], frozenset())
+        before = place.stamps()
+        assert place.transport().origins() == Listing((A,), 0)
+        own_feed(feed, head=b"2", s2=b"2", beside=b"a third")
+        place.transport().publish(A, feed, [BLOB, BESIDE, OTHER, S1, S2, HEAD_FILE], frozenset())
+        after = place.stamps()
+        changed = {path for path in after if after[path] != before.get(path)}
+        assert changed == {f"{A}/{name}" for name in (HEAD_FILE, S2, BESIDE)}
+        wanted = [Wanted(name, CAP) for name in (HEAD_FILE, S1, S2, BLOB, BESIDE, OTHER)]
+        assert len(place.transport().fetch(A, wanted, staging)) == len(wanted)
+        assert files_in(staging) == files_in(feed)
+
+    def test_blobs_that_were_lost_or_torn_there_are_missing(self, place: Place, staging: Path, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"1", blob=b"blob", beside=b"beside", other=b"other")
+        names = [BLOB, BESIDE, OTHER, HEAD_FILE]
+        assert place.transport().missing(A, feed, names) == tuple(names)
+        place.transport().publish(A, feed, [BLOB, HEAD_FILE], frozenset())
+        place.plant(f"{A}/{OTHER}", b"oth")
+        way = place.transport()
+        assert way.missing(A, feed, names) == (BESIDE, OTHER)
+        way.publish(A, feed, names, frozenset())
+        assert place.transport().missing(A, feed, names) == ()
+        assert place.content() == {f"{A}/{name}": data for name, data in files_in(feed).items()}
+
+    def test_a_publish_that_breaks_off_shows_blobs_before_slices(self, place: Place, tmp_path: Path) -> None:
+        """[F4]"""
+        feed = own_feed(tmp_path / "feed", head=b"1", s1=b"1", blob=b"blob")
+        with pytest.raises(SourceUnavailable):
+            place.transport(fails_after=1).publish(A, feed, [BLOB, S1, HEAD_FILE], frozenset())
+        assert place.content().keys() <= {f"{A}/{BLOB}"}
+        assert place.transport().origins().origins == ()
+
+    def test_a_blob_that_another_program_tore_is_sent_again(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"1", blob=b"whole", beside=b"2" * len(HEAD_FILE))
+        place.plant(f"{A}/{BLOB}", b"who")
+        place.plant_link(f"{A}/{BESIDE}", HEAD_FILE)
+        place.transport().publish(A, feed, [BLOB, BESIDE, HEAD_FILE], frozenset())
+        assert place.content() == {f"{A}/{name}": data for name, data in files_in(feed).items()}
+
+    def test_blobs_that_nobody_lists_go_and_the_others_stay(self, place: Place, staging: Path, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"1", blob=b"1", beside=b"2", other=b"3")
+        place.transport().publish(A, feed, [BLOB, BESIDE, OTHER, HEAD_FILE], frozenset())
+        place.plant(f"{A}/blobs/ab/notes", b"mine")
+        own_feed(feed, head=b"2")
+        place.transport().publish(A, feed, [BESIDE, HEAD_FILE], frozenset([OTHER]))
+        expected = {HEAD_FILE: b"2", BESIDE: b"2", OTHER: b"3", "blobs/ab/notes": b"mine"}
+        assert place.content() == {f"{A}/{name}": data for name, data in expected.items()}
+        had = place.transport().fetch(A, [Wanted(name, CAP) for name in (BLOB, BESIDE, OTHER)], staging)
+        assert had == (BESIDE, OTHER)
 
     # --- publishing ---
 

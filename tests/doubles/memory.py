@@ -54,7 +54,8 @@ class MemoryTransport:
                 continue
             feed = self._feed(name)
             known = {file for file, content in feed.items() if FEED_FILE.fullmatch(file) and isinstance(content, bytes)}
-            ignored += len(feed) - len(known)
+            outside = {file.partition("/")[0] for file in feed} - {file.partition("/")[0] for file in known}
+            ignored += len({file for file in outside if file != "blobs" or file in feed})
             if HEAD_FILE in known:
                 origins.append(name)
         return Listing(tuple(sorted(origins)), ignored)
@@ -67,6 +68,7 @@ class MemoryTransport:
         for name, max_bytes in wanted:
             content = feed.get(name) if FEED_FILE.fullmatch(name) else None
             if isinstance(content, bytes) and len(content) <= max_bytes:
+                Disk().make_folder((into / name).parent)
                 (into / name).touch(mode=0o600)
                 (into / name).write_bytes(content)
                 had.append(name)
@@ -100,10 +102,10 @@ class MemoryTransport:
         if not self._place.reachable:
             raise SourceUnavailable("is gone", path="memory")
 
-    def _feed(self, origin: str) -> Mapping[str, bytes | Link | None]:
-        """What lies in an origin's folder; None for a folder in it."""
-        inside = {path.removeprefix(f"{origin}/") for path in self._place.files if path.startswith(f"{origin}/")}
-        return {name.partition("/")[0]: self._place.files.get(f"{origin}/{name}") for name in inside}
+    def _feed(self, origin: str) -> Mapping[str, bytes | Link]:
+        """What lies in an origin's folder, and in the folders in it."""
+        files = self._place.files.items()
+        return {path.removeprefix(f"{origin}/"): content for path, content in files if path.startswith(f"{origin}/")}
 
     def _write(self, path: str, content: bytes) -> None:
         if self._left == 0:

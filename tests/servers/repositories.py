@@ -6,8 +6,9 @@ Written and read with the library's parts for objects and refs only; nothing of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
@@ -36,14 +37,26 @@ class Repository:
     def plant_link(self, path: str, target: str) -> None:
         self._put(path, target.encode(), LINK)
 
-    def plant_tree(self, origin: str, entries: Sequence[tuple[int, bytes, bytes]], *, parent: bool = True) -> str:
-        """A tree of any (mode, name, content), in any order and as often as it is said: one that nobody checked."""
+    def plant_tree(
+        self,
+        origin: str,
+        entries: Sequence[tuple[int, bytes, bytes]],
+        *,
+        folders: Mapping[bytes, ObjectID] = MappingProxyType({}),
+        parent: bool = True,
+    ) -> str:
+        """A tree of any (mode, name, content), in any order and as often as it is said: one that nobody checked.
+
+        `folders` are trees that are there already.
+        """
         with Repo(self.path) as repo:
             raw = b""
             for mode, name, content in entries:
                 blob = Blob.from_string(content)
                 repo.object_store.add_object(blob)
                 raw += b"%o %s\0" % (mode, name) + bytes.fromhex(blob.id.decode())
+            for name, found in folders.items():
+                raw += b"40000 %s\0" % name + bytes.fromhex(found.decode())
             tree = Tree.from_raw_string(Tree.type_num, raw)
             assert isinstance(tree, Tree)
             return self._commit(repo, _ref(origin), tree, parent=parent)

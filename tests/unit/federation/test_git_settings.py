@@ -128,9 +128,9 @@ def test_a_job_arrives_as_it_was_sent(lines: list[Entry], kept: dict[str, str], 
 
 @given(st.integers(0, 400))
 def test_of_an_answer_only_whole_lines_count(cut: int) -> None:
-    found = {"commit": "c", "entries": [[0o100644, "n", "i"]], "files": {"n": [1, 2]}}
+    found = {"commit": "c", "entries": [[0o100644, "n", "i"]], "files": {"n": [1, 2]}, "plain": True}
     said = b"".join(json.dumps(line).encode() + b"\n" for line in ({"listing": {"a": "c"}}, {"brought": {"a": found}}))
-    whole = Answer({"a": "c"}, {"a": Found("c", (Entry(0o100644, "n", "i"),), {"n": (1, 2)})})
+    whole = Answer({"a": "c"}, {"a": Found("c", (Entry(0o100644, "n", "i"),), {"n": (1, 2)}, plain=True)})
     assert decode_answer(said) == whole
     assert decode_answer(said[:cut]) in (Answer(), Answer({"a": "c"}), whole)
 
