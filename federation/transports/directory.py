@@ -309,7 +309,9 @@ class DirectoryTransport:
     def _unlink_beside(self, feed: _Feed, names: Sequence[str], opened: ExitStack) -> int | None:
         """Remove files of one folder, and return that; not durable yet."""
         folder, _ = self._enter(feed, names[0], opened)
-        for name in names if folder is not None else ():
+        if folder is None:
+            return None
+        for name in names:
             with contextlib.suppress(FileNotFoundError):
                 self._unlink(name.rpartition("/")[2], folder)
         return folder
