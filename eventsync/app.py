@@ -22,7 +22,7 @@ from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument
 from eventsync.text import clean
 
 if TYPE_CHECKING:
-    from journal import Committed, Finding, LocalHead, Previous, Record, Store
+    from journal import Committed, Finding, LocalHead, Previous, Query, Record, Store, Told
 
 MAX_INPUT_BYTES: Final = 4 * 1024 * 1024  # of a --file: far above any payload, far below what hurts
 _SUMMARY_KEYS: Final = ("title", "text", "name", "summary")
@@ -186,25 +186,20 @@ class Shown(NamedTuple):
     redacted: bool = False
 
 
-class LogQuery(NamedTuple):
-    """Which records of the log are asked for; `limit` keeps the newest."""
-
-    since: int = 0
-    entity: tuple[str, str] | None = None
-    origin: str | None = None
-    limit: int | None = None
-
-
-def show(store: Store, item_type: str, item_id: str, rev: int | None) -> Shown:
-    """A live entity, or any one rev of it; NoSuchEntity otherwise."""
+def show(store: Store, item_type: str, item_id: str, *, rev: int | None = None, at: int | None = None) -> Shown:
+    """A live entity, one rev of it, or what it was at a seq; NoSuchEntity when it was not there."""
     if rev is not None:
-        record, origin = store.get_rev(item_type, item_id, rev)
-        data = record.payload_bytes
-        payload = None if data is None else json.loads(data)
-        context = {origin: record.seq} if record.context is None else record.context
-        return Shown(item_type, item_id, rev, record.seq, context, record.root, payload, record.redacted)
+        return _shown(store.history.rev(item_type, item_id, rev))
+    if at is not None:
+        return _shown(store.history.entity_at(item_type, item_id, at))
     head, payload = store.get(item_type, item_id)
     return Shown(item_type, item_id, head.entity_rev, head.seq, head.context, _root(head), payload)
+
+
+def _shown(told: Told) -> Shown:
+    head, record = told.head(), told.record
+    payload = None if record.payload_bytes is None else json.loads(record.payload_bytes)
+    return Shown(*head[:4], head.context, record.root, payload, record.redacted)
 
 
 def _root(head: LocalHead) -> str | None:
@@ -213,45 +208,32 @@ def _root(head: LocalHead) -> str | None:
     return None if authored else str(head.version)
 
 
-def records(store: Store, query: LogQuery) -> tuple[Iterator[Record], int]:
-    """The records asked for, oldest first, and how many older ones the limit leaves out (0 without a limit)."""
-    found = _records_of(store, query)
-    if query.limit is None:
-        return found, 0
-    count, newest = 0, deque[Any](maxlen=query.limit)
-    for record in found:
-        count += 1
-        newest.append(record)
-    return iter(newest), count - len(newest)
+@contextlib.contextmanager
+def entities(
+    store: Store, item_type: str | None, *, deleted: bool = False, at: int | None = None
+) -> Iterator[Iterator[LocalHead]]:
+    """Heads of live entities by type and id, with `deleted` the tombstones too, as they are or were at a seq."""
+    if at is None:
+        yield store.each(item_type, deleted=deleted)
+        return
+    with store.history.entities_at(at, item_type) as heads:
+        yield (head for head in heads if deleted or not head.deleted)
 
 
-def _records_of(store: Store, query: LogQuery) -> Iterator[Record]:
-    """Records of this store; of another origin what its feed shows us."""
-    own = {store.origin, *(previous.origin for previous in store.previous)}
-    found = _mirrored(store, query) if query.origin not in (None, *own) else _local(store, query)
-    return (
-        record
-        for record in found
-        if record.seq > query.since and query.entity in (None, (record.item_type, record.item_id))
-    )
+def records(store: Store, query: Query, last: int | None = None) -> Iterator[Record]:
+    """The records asked for, oldest first, or the newest so many; of another origin what its feed shows us."""
+    if query.origin in (None, store.origin, *(previous.origin for previous in store.previous)):
+        return store.history.records(query, last=last)
+    found = _mirrored(store, query)
+    return found if last is None else iter(deque(found, maxlen=last))
 
 
-def _local(store: Store, query: LogQuery) -> Iterator[Record]:
-    return (
-        entry.record
-        for gap in store.gaps(store.position_at(query.since))
-        if query.origin in (None, gap.origin)
-        for entry in gap.entries
-        if not entry.void
-    )
-
-
-def _mirrored(store: Store, query: LogQuery) -> Iterator[Record]:
+def _mirrored(store: Store, query: Query) -> Iterator[Record]:
     from eventsync.sharing import sharing
 
     with sharing(store) as found:
         origin = found.origin_named(query.origin)
-        yield from found.holdings.records(origin or "", query.since)
+        yield from filter(query.wants, found.holdings.records(origin or "", query.since))
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

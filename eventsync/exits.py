@@ -98,6 +98,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "NoSuchEntity": Exit(
             USAGE, "no_such_entity", "`eventsync ls` lists what is there, `eventsync ls --deleted` also what was"
         ),
+        "NoSuchRecord": Exit(USAGE, "no_such_record", "`eventsync log --limit 1` tells how far the log goes"),
         "DamagedStore": Exit(DAMAGED, "damaged_store", "`eventsync verify` lists what is damaged and changes nothing"),
         "LogShorterThanKnown": Exit(
             DAMAGED,

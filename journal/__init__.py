@@ -28,6 +28,7 @@ from journal.errors import (
     LocatedError,
     LogShorterThanKnown,
     NoSuchEntity,
+    NoSuchRecord,
     NotAStore,
     StoreCopied,
     StoreExists,
@@ -35,6 +36,7 @@ from journal.errors import (
     StoreReadOnly,
 )
 from journal.findings import Finding, Report
+from journal.history import Follower, Query, Told
 from journal.identity import Previous, moved_words, origin_of
 from journal.index import Position
 from journal.log import Gap
@@ -89,6 +91,7 @@ __all__ = [
     "Entity",
     "Entry",
     "Finding",
+    "Follower",
     "FormatTooNew",
     "Gap",
     "Header",
@@ -100,10 +103,12 @@ __all__ = [
     "LogShorterThanKnown",
     "Machine",
     "NoSuchEntity",
+    "NoSuchRecord",
     "NotAStore",
     "Parked",
     "Position",
     "Previous",
+    "Query",
     "Record",
     "Ref",
     "Report",
@@ -113,6 +118,7 @@ __all__ = [
     "StoreExists",
     "StoreLocked",
     "StoreReadOnly",
+    "Told",
     "Unseen",
     "Version",
     "Written",

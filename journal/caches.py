@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +33,7 @@ from journal.model import EXECUTION_TYPES, LocalHead
 from journal.projection import changes_entity, head_of
 
 INDEX_FILE: Final = "index.sqlite3"
+_PAGE: Final = 1_000  # heads of a list that are held at once
 BUSY: Final = "another process is writing"
 T = TypeVar("T")
 
@@ -62,6 +64,13 @@ class Caches:
         except CacheUnreadable:
             self._go_private()
             return question(self._any_index())
+
+    def heads(self, item_type: str | None) -> Iterator[LocalHead]:
+        """All heads by type and id, a page at a time; what is written meanwhile may be among them."""
+        key = ("", "")
+        while page := self.ask(partial(Index.heads_behind, item_type=item_type, key=key, most=_PAGE)):
+            yield from page
+            key = page[-1][:2]
 
     def close(self) -> None:
         """Close the index; the next question opens it again."""

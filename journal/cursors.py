@@ -15,7 +15,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from journal.disk import Disk
-from journal.errors import CursorUnreadable, DamagedStore, InvalidInput, JournalError, LogShorterThanKnown, NotAStore
+from journal.errors import (
+    CursorUnreadable,
+    DamagedStore,
+    InvalidInput,
+    JournalError,
+    LogShorterThanKnown,
+    NoSuchRecord,
+    NotAStore,
+)
 from journal.index import Position
 from journal.log import Gap, Log
 from journal.model import JOURNAL_TYPE, MAX_SEQ, Record, check_reader
@@ -124,11 +132,11 @@ class Cursors:
     def move(self, reader: str, seq: int, end: Position) -> None:
         """Let a reader's cursor stand at a record, durably; `end` is the end of the log, and the lock is held.
 
-        InvalidInput when there is no such record.
+        NoSuchRecord when there is none.
         """
         position = end if seq == end.seq else self._find(seq).found
         if position is None:
-            raise InvalidInput(f"no record with seq {seq} to acknowledge", seq=seq)
+            raise NoSuchRecord(f"no record with seq {seq} to acknowledge", seq=seq)
         value = {"seq": seq, "c": position.c.hex(), "segment": position.segment, "offset": position.offset}
         data = (json.dumps(value, sort_keys=True) + "\n").encode("ascii")
         path = self.path(reader)

@@ -7,7 +7,8 @@
     ├── StoreCopied          copied, moved or restored: identity undecided [I2]
     ├── FormatTooNew         written by a later eventsync [J12]
     ├── InvalidInput         a caller's record breaks a limit; nothing was written [J10]
-    │   └── NoSuchEntity     the entity a caller names is not there
+    │   ├── NoSuchEntity     the entity a caller names is not there
+    │   └── NoSuchRecord     the log has no record with this seq
     ├── DamagedStore         local data is not what it must be
     │   ├── LogShorterThanKnown   records were lost: caches remember more than the log holds [J11]
     │   ├── CacheUnreadable       a cache is no such cache: it is dropped and built again [T1]
@@ -78,6 +79,10 @@ class InvalidInput(JournalError):
 
 class NoSuchEntity(InvalidInput):
     """The entity a caller names does not exist or is deleted."""
+
+
+class NoSuchRecord(InvalidInput):
+    """The log does not hold the seq a caller names."""
 
 
 class DamagedStore(JournalError):

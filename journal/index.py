@@ -128,6 +128,15 @@ class Index:
             _head, self._db.rows(f"SELECT {_COLUMNS} FROM entities {where} ORDER BY item_type, item_id", arguments)
         )
 
+    def heads_behind(self, item_type: str | None, key: tuple[str, str], most: int) -> list[LocalHead]:
+        """The first so many heads behind a type and id, tombstones too: a page of all there are."""
+        where, behind = "(item_type, item_id) > (?, ?)", key
+        if item_type is not None:
+            where, behind = "item_type = ? AND item_id > ?", (item_type, key[1])
+        order = "ORDER BY item_type, item_id LIMIT ?"
+        rows = self._db.rows(f"SELECT {_COLUMNS} FROM entities WHERE {where} {order}", (*behind, most))
+        return [*map(_head, rows)]
+
     def heads_after(self, seq: int) -> Iterator[LocalHead]:
         """Heads whose newest record came after `seq`, in log order: what a projection behind the index lacks [P1]."""
         return map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities WHERE seq > ? ORDER BY seq", (seq,)))

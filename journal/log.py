@@ -88,6 +88,10 @@ class Log:
             raise DamagedStore(f"the log begins at seq {first.first_seq}", path=self.folder, seq=1, rule="J11")
         return self._start_of(first)
 
+    def read(self, first_seq: int, start: int = 0, size: int = -1) -> bytes:
+        """Bytes of a segment, as `Disk.read`."""
+        return self._disk.read(self.path(first_seq), start, size)
+
     def header(self, segment: Segment) -> tuple[Header, int]:
         """A segment's header and the bytes it takes, newline included."""
         data, wanted = b"", _HEADER_BYTES
@@ -155,16 +159,6 @@ class Log:
         for gap in self.gaps(position, known_seq):
             yield gap if gap.segment < newest else _without_open_batch(gap, position, known_seq)
             position = gap.position
-
-    def newest_first(self) -> Iterator[Gap]:
-        """The log segment by segment, the newest first: for those who need only its end. Errors as `gaps`."""
-        segments = self.segments()
-        for segment in reversed(segments):
-            start = self._enter(segment, self._start_of(segment))
-            gap, problem = self._gap(start, 0 if segment is segments[-1] else None)
-            if problem is not None:
-                raise problem
-            yield gap
 
     def _enter(self, segment: Segment, position: Position) -> _Entrance:
         header, length = self.header(segment)

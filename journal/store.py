@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from journal.disk import Disk
 from journal.entity_files import EntityFiles
 from journal.errors import NoSuchEntity, NotAStore, StoreCopied, StoreLocked
 from journal.findings import Report
+from journal.history import History, Query
 from journal.identity import Previous, StoreFile
 from journal.index import Position
 from journal.log import Gap, Log
@@ -331,36 +333,32 @@ class Store:
             raise NoSuchEntity(f"no entity {item_type}/{item_id}")
         return Entity(head, payload)
 
-    def get_rev(self, item_type: str, item_id: str, entity_rev: int) -> tuple[Record, str]:
-        """The record that made one rev of an entity, and the origin it was written under; NoSuchEntity otherwise."""
-        wanted = (item_type, item_id, entity_rev)
-        for gap in self.gaps():
-            for entry in gap.entries:
-                record = entry.record
-                if not entry.void and (record.item_type, record.item_id, record.entity_rev) == wanted:
-                    return record, gap.origin
-        raise NoSuchEntity(f"no rev {entity_rev} of {item_type}/{item_id}")
+    @property
+    def history(self) -> History:
+        """The log, for those who ask for other records than the newest of each entity."""
+        return History(self._log, self._refreshed, self._telling)
+
+    def _refreshed(self) -> Position:
+        self.refresh()
+        return self.position()
 
     def list(self, type: str | None = None, *, deleted: bool = False) -> list[LocalHead]:  # noqa: A002 the public face says so
         """Heads of live entities by type and id; with `deleted` the tombstones too."""
+        return [*self.each(type, deleted=deleted)]
+
+    def each(self, item_type: str | None = None, *, deleted: bool = False) -> Iterator[LocalHead]:
+        """The same one after the other, for lists that may be long; what is written meanwhile may be among them."""
         self.refresh()
-        found = self._caches.ask(lambda index: [*index.all_heads(type)])
-        if self._newer:
-            newer = {key: head for key, head in self._newer.items() if type in (None, head.item_type)}
-            merged = {(head.item_type, head.item_id): head for head in found} | newer
-            found = [merged[key] for key in sorted(merged)]
-        return [head for head in found if deleted or not head.deleted]
+        newer = sorted(head for key, head in self._newer.items() if item_type in (None, head.item_type))
+        kept = (head for head in self._caches.heads(item_type) if head[:2] not in self._newer)
+        return (head for head in merge(kept, newer, key=lambda head: head[:2]) if deleted or not head.deleted)
 
     def log(self, since: int = 0, *, last: int | None = None) -> Iterator[Record]:
         """Records after seq `since`, oldest first; with `last` only that many of the newest. Void ones are left out.
 
         `stale` is complete when the last record was taken: some damage shows only then.
         """
-        self.refresh()
-        if last is not None:
-            return iter(self._newest(since, last))
-        entries = (entry for gap in self._telling(self._log.position_at(since)) for entry in gap.entries)
-        return (entry.record for entry in entries if not entry.void and entry.record.seq > since)
+        return self.history.records(Query(since), last=last)
 
     def _telling(self, start: Position) -> Iterator[Gap]:
         """The log behind a position; says in `stale` when records are damaged, or fewer than the caches know of."""
@@ -373,25 +371,16 @@ class Store:
         if end.seq < known_seq:
             self.stale = self.stale or f"the log ends at seq {end.seq}, but seq {known_seq} was written [J11]"
 
-    def _newest(self, since: int, count: int) -> Sequence[Record]:
-        found: list[Record] = []
-        for gap in self._log.newest_first():
-            found[:0] = [entry.record for entry in gap.entries if not entry.void and entry.record.seq > since]
-            if len(found) >= count or gap.segment.first_seq <= since:
-                break
-        return found[max(len(found) - count, 0) :]
-
     def unseen(self, reader: str, *, since: int | None = None) -> Unseen:
         """What a reader did not acknowledge yet, all of it at first; or what came after seq `since` instead.
 
         Raises InvalidInput for a name that is none, CursorUnreadable, and LogShorterThanKnown when the reader has seen
         more than there is [J11].
         """
-        self.refresh()
-        return self._cursors.unseen(reader, since, self.position(), self._telling)
+        return self._cursors.unseen(reader, since, self._refreshed(), self._telling)
 
     def ack(self, reader: str, seq: int) -> None:
-        """A reader has seen the log up to this record; durable on return. InvalidInput when there is no such record."""
+        """A reader has seen the log up to this record; durable on return. NoSuchRecord when there is none."""
         with self.lock():
             self._cursors.move(reader, seq, self._caches.catch_up(identity.published_seq(self.local())))
 

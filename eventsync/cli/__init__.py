@@ -52,8 +52,8 @@ program: Final = Group(
       _EVENTSYNC_COMPLETE=fish_source eventsync | source""",
     sections={
         "Entities": {
-            **dict.fromkeys(["put", "edit", "rm", "show", "ls", "log"], _ENTITIES),
-            "unseen": "eventsync.cli.history",
+            **dict.fromkeys(["put", "edit", "rm", "show", "ls"], _ENTITIES),
+            **dict.fromkeys(["log", "unseen"], "eventsync.cli.history"),
         },
         "Other stores": {
             "remote": "eventsync.cli.remotes",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -88,6 +90,27 @@ class Console:
             _, after = report.dump_list(key, {**self.empty, **rest()})
             self._to_close = f"\n{after}\n"
         self.complete()
+
+    def lines(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Print one object a line, as they come, and no document."""
+        self._answered = True
+        for row in rows:
+            self.write(report.dump(row) + "\n")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; ReaderLeft as soon as nobody reads standard output any more."""
+        try:
+            descriptor = self._out.fileno()
+        except OSError:  # no file: nobody can leave
+            time.sleep(seconds)
+            return
+        watch = select.poll()
+        watch.register(descriptor, 0)
+        found = watch.poll(seconds * 1000)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in found):
+            raise ReaderLeft("nobody reads standard output")
+        if found:  # it cannot be watched
+            time.sleep(seconds)
 
     def complete(self) -> None:
         """Make standard output a whole document, whatever happened: at every exit code."""

@@ -1,6 +1,8 @@
-"""Commands on entities: put, edit, rm, show, ls, log."""
+"""Commands on entities: put, edit, rm, show, ls."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 import click
 
@@ -9,21 +11,12 @@ from eventsync.cli.commands import Command, opened_store, pass_console, print_wr
 from eventsync.cli.console import Console
 from eventsync.cli.settings import Setting, apply_settings, parse_setting
 
-_SINCE = click.IntRange(min=0)
+_SEQ = click.IntRange(min=0)
 _COUNT = click.IntRange(min=1)
 
 
 def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Setting, ...]:
     return tuple(map(parse_setting, values))
-
-
-def _entity(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, str] | None:
-    if value is None:
-        return None
-    item_type, slash, item_id = value.partition("/")
-    if not (item_type and slash and item_id):
-        raise click.BadParameter(f"{value!r} is not TYPE/ID")
-    return item_type, item_id
 
 
 _type = click.argument("item_type", metavar="TYPE")
@@ -39,6 +32,7 @@ _set = click.option(
 _private = click.option(
     "--private/--public", default=None, help="Keep the entity from others, or not; without either it stays as it is."
 )
+_at = click.option("--at", type=_SEQ, metavar="SEQ", help="As the store was after this record.")
 
 
 @click.command(
@@ -121,16 +115,20 @@ def rm(console: Console, item_type: str, item_id: str) -> None:
     example="""
     eventsync show plan pln_1
     eventsync show plan pln_1 --rev 2 --json
+    eventsync show plan pln_1 --at 120
     """,
 )
 @_type
 @_id
 @click.option("--rev", type=_COUNT, metavar="N", help="As it was at this rev.")
+@_at
 @pass_console
-def show(console: Console, item_type: str, item_id: str, rev: int | None) -> None:
+def show(console: Console, item_type: str, item_id: str, rev: int | None, at: int | None) -> None:
     """Show an entity as it is, or as it was."""
+    if rev is not None and at is not None:
+        raise click.UsageError("--rev and --at both say which one, give one of them")
     with opened_store(console) as store:
-        shown = app.show(store, item_type, item_id, rev)
+        shown = app.show(store, item_type, item_id, rev=rev, at=at)
         if console.json:
             console.document(report.shown_document(shown))
         else:
@@ -144,49 +142,26 @@ def show(console: Console, item_type: str, item_id: str, rev: int | None) -> Non
     eventsync ls
     eventsync ls plan --limit 20
     eventsync ls --deleted --json
+    eventsync ls --at 120
     """,
 )
 @click.argument("item_type", metavar="[TYPE]", required=False)
 @click.option("--deleted", is_flag=True, help="Also those that were deleted.")
+@_at
 @click.option("--limit", type=_COUNT, metavar="N", help="At most so many; without it 100 on a terminal, else all.")
 @pass_console
-def ls(console: Console, item_type: str | None, deleted: bool, limit: int | None) -> None:
+def ls(console: Console, item_type: str | None, deleted: bool, at: int | None, limit: int | None) -> None:
     """List entities by type and id."""
-    with opened_store(console) as store:
-        heads = store.list(item_type, deleted=deleted)
-        most = limit or console.rows or len(heads)
+    with opened_store(console) as store, app.entities(store, item_type, deleted=deleted, at=at) as heads:
+        shown = islice(heads, limit or console.rows)
         if console.json:
-            console.stream("entities", map(report.entity_row, heads[:most]), lambda: {"stale": store.stale is not None})
+            console.stream("entities", map(report.entity_row, shown), lambda: {"stale": store.stale is not None})
             return
-        if not heads:
+        rows = [*shown]
+        if not rows:
             console.note("no entities")
             return
-        console.answer_table(report.entity_lines(heads[:most], console.columns))
-        if len(heads) > most:
-            console.answer([report.rest_line(len(heads) - most, "more")])
-
-
-@click.command(
-    "log",
-    cls=Command,
-    example="""
-    eventsync log --limit 20
-    eventsync log --entity plan/pln_1
-    eventsync log --since 120 --json
-    """,
-)
-@click.option("--entity", metavar="TYPE/ID", callback=_entity, help="Only records of this entity.")
-@click.option("--origin", metavar="ORIGIN", help="Only records this origin wrote.")
-@click.option("--since", type=_SINCE, default=0, metavar="SEQ", help="Only records after this one.")
-@click.option("--limit", type=_COUNT, metavar="N", help="The newest N; without it 100 on a terminal, else all.")
-@pass_console
-def log(console: Console, entity: tuple[str, str] | None, origin: str | None, since: int, limit: int | None) -> None:
-    """Show the records of the journal, the newest last."""
-    with opened_store(console) as store:
-        records, older = app.records(store, app.LogQuery(since, entity, origin, limit or console.rows))
-        if console.json:
-            console.stream("records", map(report.record_row, records))
-            return
-        if older:
-            console.answer([report.rest_line(older, "older")])
-        console.answer(map(report.record_line, records))
+        console.answer_table(report.entity_lines(rows, console.columns))
+        left = sum(1 for _ in heads)
+        if left:
+            console.answer([report.rest_line(left, "more")])

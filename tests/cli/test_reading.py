@@ -86,6 +86,19 @@ def test_show_of_what_is_not_there_prints_the_empty_document(run: Run, arguments
     }
 
 
+def test_show_can_go_back_to_any_seq(run: Run, origin: str) -> None:
+    run("put", "plan", "p", "--set", "n=1")
+    run("put", "note", "n", "--set", "n=1")
+    run("put", "plan", "p", "--set", "n=2")
+    run("rm", "plan", "p")
+    for at, seq, payload in ((1, 1, {"n": 1}), (2, 1, {"n": 1}), (3, 3, {"n": 2})):
+        shown = run("show", "plan", "p", "--at", str(at), "--json").document
+        assert (shown["seq"], shown["payload"], shown["context"]) == (seq, payload, {origin: seq})
+    for never in ("0", "4"):
+        assert run("show", "plan", "p", "--at", never, "--json").error["class"] == "no_such_entity"
+    assert run("show", "plan", "p", "--at", "1", "--rev", "1").code == 2
+
+
 # --- ls --------------------------------------------------------------------------------------------------------------
 
 
@@ -126,6 +139,20 @@ def test_ls_shows_deleted_entities_only_when_asked(run: Run) -> None:
     (entity,) = run("ls", "--deleted", "--json").document["entities"]
     assert (entity["deleted"], entity["entity_rev"]) == (True, 2)
     assert "n (deleted)" in run("ls", "--deleted").out
+
+
+def test_ls_can_go_back_to_any_seq(run: Run) -> None:
+    run("put", "note", "a", "--set", "n=1", "--summary", "was")
+    run("put", "plan", "p", "--set", "n=1")
+    run("put", "note", "a", "--set", "n=2", "--summary", "is")
+    run("rm", "plan", "p")
+    assert run("ls", "--at", "0").out == "no entities\n"
+    (entity,) = run("ls", "--at", "1", "--json").document["entities"]
+    assert (entity["item_id"], entity["entity_rev"], entity["summary"]) == ("a", 1, "was")
+    assert [e["item_id"] for e in run("ls", "--at", "3", "--json").document["entities"]] == ["a", "p"]
+    assert [e["item_id"] for e in run("ls", "--at", "4", "--json").document["entities"]] == ["a"]
+    assert [e["item_id"] for e in run("ls", "plan", "--at", "4", "--deleted", "--json").document["entities"]] == ["p"]
+    assert run("ls", "--at", "3", "--limit", "1").out.splitlines()[-1].startswith("1 more")
 
 
 def test_ls_in_a_pipe_lists_everything(run: Run) -> None:
@@ -200,7 +227,11 @@ def test_log_can_be_narrowed(run: Run, origin: str) -> None:
     assert seqs("--origin", origin) == [1, 2, 3, 4, 5]
     assert seqs("--since", "99") == []
     assert seqs("--entity", "note/nobody") == []
-    assert run("log", "--limit", "2").out.splitlines()[0].startswith("3 older")
+    assert seqs("--at", "3") == [1, 2, 3]
+    assert seqs("--at", "4", "--since", "1", "--entity", "note/b") == [2, 4]
+    assert seqs("--at", "3", "--limit", "1") == [3]
+    assert run("log", "--limit", "2").out.splitlines()[0].startswith("older records are left out")
+    assert len(run("log", "--limit", "5").out.splitlines()) == 5
 
 
 @pytest.mark.parametrize(
@@ -211,13 +242,21 @@ def test_log_can_be_narrowed(run: Run, origin: str) -> None:
         ["--since", "-1"],
         ["--since", "x"],
         ["--limit", "0"],
-        ["--follow"],
-        ["--at", "3"],
+        ["--at", "-1"],
+        ["--follow", "--at", "3"],
+        ["--follow", "--origin", "x"],
     ],
 )
 def test_log_refuses_what_makes_no_sense(run: Run, arguments: list[str]) -> None:
     answer = run("log", *arguments, "--json")
     assert (answer.code, answer.document, answer.error["class"]) == (2, {"records": []}, "usage")
+
+
+@pytest.mark.parametrize("command", [["log"], ["ls"], ["show", "note", "a"]])
+def test_what_the_log_does_not_reach_yet_cannot_be_asked_for(run: Run, command: list[str]) -> None:
+    run("put", "note", "a", "--set", "n=1")
+    answer = run(*command, "--at", "2", "--json")
+    assert (answer.code, answer.error["class"], answer.error["seq"]) == (2, "no_such_record", 2)
 
 
 def test_log_of_an_origin_nobody_knows_is_refused(run: Run) -> None:

@@ -255,11 +255,11 @@ def test_a_log_that_was_damaged_says_so_when_it_was_read(store: Store) -> None:
 def test_a_former_rev_can_be_had(store: Store) -> None:
     put(store, "p1", n=1)
     put(store, "p1", n=2)
-    record, origin = store.get_rev("plan", "p1", 1)
-    assert json.loads(record.payload_bytes or b"") == {"title": "p1", "n": 1}
-    assert origin == store.origin
+    told = store.history.rev("plan", "p1", 1)
+    assert json.loads(told.record.payload_bytes or b"") == {"title": "p1", "n": 1}
+    assert told.origin == store.origin
     with pytest.raises(NoSuchEntity):
-        store.get_rev("plan", "p1", 3)
+        store.history.rev("plan", "p1", 3)
 
 
 def test_a_reader_sees_what_another_process_wrote(store: Store) -> None:
