@@ -320,7 +320,7 @@ def kept_line(origin: str, moved: Sequence[str]) -> str:
     return clean(f"{origin} stays here" + (": where it stands now is written down" if moved else ", as it was"))
 
 
-def rest_line(left: int, order: str) -> str:
+def rest_line(left: int | str, order: str) -> str:
     """The line that counts what a terminal was spared."""
     return f"{left} {order}: --limit N shows more, --json all"
 

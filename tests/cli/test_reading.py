@@ -230,7 +230,9 @@ def test_log_can_be_narrowed(run: Run, origin: str) -> None:
     assert seqs("--at", "3") == [1, 2, 3]
     assert seqs("--at", "4", "--since", "1", "--entity", "note/b") == [2, 4]
     assert seqs("--at", "3", "--limit", "1") == [3]
-    assert run("log", "--limit", "2").out.splitlines()[0].startswith("older records are left out")
+    assert run("log", "--limit", "2").out.splitlines()[0].startswith("3 older: ")
+    assert run("log", "--limit", "2", "--since", "1").out.splitlines()[0].startswith("2 older: ")
+    assert run("log", "--limit", "2", "--entity", "note/a").out.splitlines()[0].startswith("more older: ")
     assert len(run("log", "--limit", "5").out.splitlines()) == 5
 
 
