@@ -28,7 +28,9 @@ from federation.pusher import push
 from federation.transports import Transport, urls
 from federation.transports.brainclaw import BrainclawSource
 from federation.transports.directory import DirectoryTransport, is_brainclaw
-from journal import JournalError, Store, moved_words
+from federation.transports.mounts import may_hang
+from federation.transports.watched import Watch, read_deadline
+from journal import Disk, JournalError, Store, moved_words
 
 if TYPE_CHECKING:
     from eventsync.config import Config
@@ -109,6 +111,13 @@ class Sharing:
         self.holdings = Holdings(store)
         self._config_path = store.folder / "config.toml"
         self._runs = store.folder / "federation" / "runs.jsonl"
+        self._watches: dict[Path, Watch] = {}
+
+    def close(self) -> None:
+        """Close the cache, and let go of the places that were reached."""
+        self.holdings.close()
+        while self._watches:
+            self._watches.popitem()[1].end()
 
     @cached_property
     def config(self) -> Config:
@@ -172,17 +181,37 @@ class Sharing:
         runs = [run for run in history if run.get("url") == parsed.display]
         held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
-        return Remote(name, parsed.display, lambda: self._connect(parsed, settings), held, pushed)
+        return Remote(name, parsed.display, self._way(parsed, settings), held, pushed)
 
-    def _connect(self, url: urls.Url | urls.GitUrl, settings: Mapping[str, Any]) -> Transport | BridgeSource:
-        if isinstance(url, urls.GitUrl):
+    def _way(self, url: urls.Url | urls.GitUrl, settings: Mapping[str, Any]) -> Callable[[], Transport | BridgeSource]:
+        """How to connect: what is called then may last, and is called in a thread."""
+        deadline = {"deadline_seconds": self.config.limits.transfer_seconds}
+        if isinstance(url, urls.Url):
+            return self._way_to_folder(url.path, settings, deadline)
+        memory = self.store.folder / "federation" / "git"
+
+        def connect() -> Transport:
             from federation.transports import git, git_settings  # only who uses it pays for it
 
-            values = {"deadline_seconds": self.config.limits.transfer_seconds, **settings}
-            memory = self.store.folder / "federation" / "git"
-            return git.GitTransport(url, git_settings.read_settings(values), self.store.disk, memory)
-        bridged = is_brainclaw(url.path)
-        return BrainclawSource(bridged) if bridged is not None else DirectoryTransport(url.path, self.store.disk)
+            return git.GitTransport(url, git_settings.read_settings({**deadline, **settings}), self.store.disk, memory)
+
+        return connect
+
+    def _way_to_folder(
+        self, path: Path, settings: Mapping[str, Any], deadline: Mapping[str, Any]
+    ) -> Callable[[], Transport | BridgeSource]:
+        """A folder is looked at by a child where it may hang, or where a person wants a deadline."""
+        if not settings and not may_hang(path):
+            return lambda: open_folder(path, self.store.disk)
+        watch = self._watch(path)
+        return lambda: watch.open(read_deadline({**deadline, **settings}), self.store.disk)
+
+    def _watch(self, path: Path) -> Watch:
+        """The child that looks at a folder: made here, since in a thread it would be too late."""
+        watch = self._watches.get(path)
+        if watch is None or watch.is_over:
+            watch = self._watches[path] = Watch(path, lambda: open_folder(path, self.store.disk))
+        return watch
 
     # --- verbs ---
 
@@ -375,7 +404,13 @@ def sharing(store: Store) -> Iterator[Sharing]:
     try:
         yield found
     finally:
-        found.holdings.close()
+        found.close()
+
+
+def open_folder(path: Path, disk: Disk) -> Transport | BridgeSource:
+    """What stands at a path: a `.brainclaw` store, or a place for feeds."""
+    bridged = is_brainclaw(path)
+    return DirectoryTransport(path, disk) if bridged is None else BrainclawSource(bridged)
 
 
 def _absolute(url: str) -> str:

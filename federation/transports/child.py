@@ -68,8 +68,25 @@ def heeded() -> Stop | None:
     return getattr(_heeded, "stop", None)
 
 
-def stop_was_called() -> bool:
-    """Whether what this thread heeds was called."""
+def ready(descriptor: int, event: int, deadline: float) -> bool:
+    """Wait until a descriptor can be used as `event` says, or was closed; False at the deadline, a monotonic time.
+
+    Raises Stopped when this thread is told to stop.
+    """
+    waiting, stop = select.poll(), heeded()
+    waiting.register(descriptor, event)
+    if stop is not None:
+        waiting.register(stop, select.POLLIN)
+    while (left := deadline - time.monotonic()) > 0:
+        found = dict(waiting.poll(left * 1000))
+        if stop is not None and stop.fileno() in found:
+            raise Stopped
+        if descriptor in found:
+            return True
+    return False
+
+
+def _stop_was_called() -> bool:
     stop = heeded()
     return stop is not None and bool(select.select([stop], [], [], 0)[0])
 
@@ -158,7 +175,7 @@ def _listen(process: subprocess.Popen[bytes], given: bytes, deadline_seconds: fl
         left = deadline - time.monotonic()
         if left <= 0:
             return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
-        if stop_was_called():
+        if _stop_was_called():
             raise Stopped
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(min(left, _LOOK_AGAIN_SECONDS))

@@ -104,6 +104,12 @@ class DirectoryTransport:
             feed = self._feed_to_read(origin, opened)
             return tuple([item.name for item in wanted if self._take(feed, item, into)]) if feed else ()
 
+    def read(self, origin: str, item: Wanted) -> bytes | None:
+        """The bytes of one wanted file, None when it cannot be had; raises as `fetch`, and writes nothing."""
+        with ExitStack() as opened:
+            feed = self._feed_to_read(origin, opened)
+            return None if feed is None else self._bytes_of(feed, item)
+
     def kept(self, origin: str) -> None:
         """Nothing to remember: a directory is read as it stands."""
 
@@ -213,12 +219,15 @@ class DirectoryTransport:
         return None if folder is None else _Feed(folder, path)
 
     def _take(self, feed: _Feed, item: Wanted, into: Path) -> bool:
-        with _unavailable("cannot be read", feed.path / item.name):
-            data = self._read_capped(feed, item) if FEED_FILE.fullmatch(item.name) else None
+        data = self._bytes_of(feed, item)
         if data is not None:
             self._disk.make_folder((into / item.name).parent)
             self._disk.replace(into / item.name, data)
         return data is not None
+
+    def _bytes_of(self, feed: _Feed, item: Wanted) -> bytes | None:
+        with _unavailable("cannot be read", feed.path / item.name):
+            return self._read_capped(feed, item) if FEED_FILE.fullmatch(item.name) else None
 
     def _read_capped(self, feed: _Feed, item: Wanted) -> bytes | None:
         """The bytes of a regular file; it is looked at before it is opened, since opening a device can do things."""

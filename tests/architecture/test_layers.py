@@ -64,6 +64,10 @@ ROOMS: dict[str, set[str]] = {
     # environment.
     "federation/transports/child.py": {"files", "processes", "clock", "environment"},
     "federation/transports/worker.py": {"files", "processes"},
+    # A folder on a file system that may hang is touched by a child too, which is a fork of this process. Whether it may
+    # is told by the table of mounts.
+    "federation/transports/mounts.py": {"files"},
+    "federation/transports/watched.py": {"files", "processes", "clock"},
     # git: files without a name on this side of the child, all the rest beyond it.
     "federation/transports/git_dialogue.py": {"files"},
     "federation/transports/git_worker.py": {"files", "clock"},

@@ -71,7 +71,7 @@ class World:
 
     def close(self, store: Sharing) -> None:
         """Close the files of a store."""
-        store.holdings.close()
+        store.close()
         store.store.close()
 
     def close_all(self) -> None:
