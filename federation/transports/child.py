@@ -45,6 +45,13 @@ class Stop:
         """Can be read once it was called."""
         return self._ear
 
+    @property
+    def was_called(self) -> bool:
+        """Whether somebody called."""
+        listening = select.poll()
+        listening.register(self._ear, select.POLLIN)
+        return bool(listening.poll(0))
+
     def call(self) -> None:
         """Let whatever waits for a child, now or later, kill it and raise Stopped."""
         os.write(self._mouth, b"!")
@@ -84,11 +91,6 @@ def ready(descriptor: int, event: int, deadline: float) -> bool:
         if descriptor in found:
             return True
     return False
-
-
-def _stop_was_called() -> bool:
-    stop = heeded()
-    return stop is not None and bool(select.select([stop], [], [], 0)[0])
 
 
 class Ended(NamedTuple):
@@ -175,7 +177,8 @@ def _listen(process: subprocess.Popen[bytes], given: bytes, deadline_seconds: fl
         left = deadline - time.monotonic()
         if left <= 0:
             return Ended(None, bytes(talk.output), bytes(talk.errors), late=True)
-        if _stop_was_called():
+        stop = heeded()
+        if stop is not None and stop.was_called:
             raise Stopped
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(min(left, _LOOK_AGAIN_SECONDS))

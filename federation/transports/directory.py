@@ -2,7 +2,7 @@
 
 Others write here while we look, and may mean harm: below the folder that the person named, nothing is opened by path or
 through a symlink, only regular files with names of our own patterns are read, and only as many bytes as were asked
-for. All fsyncs of this transport live here. Keeps F4. No deadline: a network file system that hangs, hangs us.
+for. All fsyncs of this transport live here. Keeps F4. No deadline: where the folder may hang, `watched` asks for us.
 """
 
 from __future__ import annotations
