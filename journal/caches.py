@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from journal.database import drop
 from journal.disk import Disk, is_temporary
@@ -201,13 +201,16 @@ class Caches:
         return position
 
     def absorb(self, heads: Sequence[LocalHead], after: Position, payloads: Mapping[int, bytes]) -> str | None:
-        """Take in what was just written, payloads by seq; the records are safe: a problem is told, not raised [P1]."""
+        """Take in what was just written; the records are safe: a problem is told, not raised [P1].
+
+        `payloads` by seq, of records that have them in their lines.
+        """
         files_are_current, self._last_seq = self._mark.applied_seq >= self._last_seq, after.seq
         try:
             self._any_index().apply(heads, after, ())
             if files_are_current:
                 newest = {(head.item_type, head.item_id): head for head in heads}
-                self.files.write(newest.values(), lambda head: json.loads(payloads[head.seq]))
+                self.files.write(newest.values(), lambda head: self._payload(head, payloads))
                 self._mark = self.files.mark(self._mark, after.seq, self._machine.boot_id)
             else:
                 self._project()
@@ -215,6 +218,9 @@ class Caches:
             self.close()
             return str(error)
         return self._problem
+
+    def _payload(self, head: LocalHead, at_hand: Mapping[int, bytes]) -> dict[str, Any] | None:
+        return json.loads(at_hand[head.seq]) if head.seq in at_hand else self._log.payload(head)
 
     def sync_files(self) -> str | None:
         """Make the files durable, once per roll [P4]; a problem is told: the next roll tries again."""
@@ -233,9 +239,9 @@ class Caches:
         self.files.forget()
         end = self.catch_up(published_seq)
         self.files.remove_strays(self._open_for_writing().head, end.seq)
-        for name in self._disk.names(self._log.folder):
-            if is_temporary(name):
-                self._disk.remove(self._log.folder / name)
+        names = filter(is_temporary, self._disk.names(self._log.folder))
+        for path in [*(self._log.folder / name for name in names), *self._log.blobs.left_over()]:
+            self._disk.remove(path)
 
     # --- the reading side ---
 

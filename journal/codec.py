@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -18,13 +19,16 @@ import msgspec
 from blake3 import blake3
 
 from journal.errors import DamagedStore, FormatTooNew, InvalidInput
-from journal.model import MAX_DEPTH, MAX_SEQ, RECORD_VERSION, SEGMENT_FORMAT, Header, Record
+from journal.model import MAX_DEPTH, MAX_SEQ, MAX_VALUES, RECORD_VERSION, SEGMENT_FORMAT, BlobRef, Header, Record
 
 C_KEY: Final = b',"c":"'
 C_SUFFIX_BYTES: Final = len(C_KEY) + 64 + len(b'"}')  # 72: c is last and of fixed width [J4]
 _HEX32: Final = re.compile(rb"[0-9a-f]{64}")
 _LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
 _RECORD: Final = msgspec.json.Decoder(Record)
+# Possessive, and content with a string that never ends, so that no input takes more than one pass.
+_MARKS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
+_QUOTE: Final = ord('"')
 _MOST_BREAKS: Final = 16  # beyond that only notes are tried: each try is one hash of the line
 _STUB_KEYS: Final = ("action", "item_type", "item_id", "entity_rev", "batch", "cause", "root", "context", "claims")
 
@@ -307,8 +311,11 @@ def encode_payload(value: Any) -> bytes:
 def check_payload(data: bytes) -> Any:
     """Parse a payload as strictly as [J10] asks and return its value.
 
-    InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels.
+    InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels and a million
+    values.
     """
+    if _has_too_many_values(data):
+        raise InvalidInput(f"payload has more than {MAX_VALUES} values", rule="J10")
     try:
         value = _PAYLOAD.decode(data.decode("utf-8"))
     except UnicodeDecodeError:
@@ -321,6 +328,14 @@ def check_payload(data: bytes) -> Any:
         raise InvalidInput("payload is not a JSON object", rule="J10")
     _check_tree(value)
     return value
+
+
+def _has_too_many_values(data: bytes) -> bool:
+    """Whether there are more values than we hold in memory; commas in texts are no ends of values."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") <= MAX_VALUES:  # nearly every payload
+        return False
+    marks = (found for found in _MARKS.finditer(data) if data[found.start()] != _QUOTE)
+    return next(itertools.islice(marks, MAX_VALUES, None), None) is not None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -376,6 +391,11 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def blob_ref(data: bytes) -> BlobRef:
+    """The reference to a payload that stands in a blob."""
+    return BlobRef(blake3(data).hexdigest(), len(data))
 
 
 def stub(line: bytes) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from journal.blobs import Blobs
 from journal.codec import (
     C_SUFFIX_BYTES,
     BadRange,
@@ -29,7 +30,7 @@ from journal.codec import (
 from journal.disk import Disk
 from journal.errors import DamagedStore, FormatTooNew, JournalError, NotAStore
 from journal.index import Position
-from journal.model import MAX_LINE_BYTES, Header, LocalHead, Place, Record
+from journal.model import BLOBS_FOLDER, MAX_LINE_BYTES, Header, LocalHead, Place, Record
 
 # Beyond eight digits no zeros stand before: one number, one name.
 _NAME: Final = re.compile(r"seg-([0-9]{8}|[1-9][0-9]{8,15})\.jsonl", re.ASCII)
@@ -69,6 +70,7 @@ class Log:
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
         self.folder = folder
+        self.blobs = Blobs(disk, folder / BLOBS_FOLDER)
 
     def segments(self) -> list[Segment]:
         """All segments by number [J8]; DamagedStore when there is none: a store never starts again at seq 1 [J11]."""
@@ -223,7 +225,7 @@ class Log:
         return line
 
     def payload_bytes(self, head: LocalHead) -> bytes | None:
-        """The payload of a head as it stands in the log; None for a tombstone or a redacted record."""
+        """The payload of a head, wherever it stands; None for a tombstone or a redacted record."""
         path = self.path(head.place.segment)
         try:
             record = decode_record(self.line_at(head.place))
@@ -232,7 +234,17 @@ class Log:
             raise
         if record.seq != head.seq or record.c != head.c:
             raise DamagedStore("not the line the index speaks of", path=path, seq=head.seq, rule="J11")
-        return record.payload_bytes
+        return self.payload_of(record)
+
+    def payload_of(self, record: Record) -> bytes | None:
+        """The payload of a record, wherever it stands; DamagedStore names the entity and the file that is not good."""
+        try:
+            blob = record.blob
+            return record.payload_bytes if blob is None else self.blobs.read(blob)
+        except DamagedStore as error:
+            error.message = f"{record.item_type}/{record.item_id}: {error.message}"
+            error.seq = record.seq
+            raise
 
     def payload(self, head: LocalHead) -> dict[str, Any] | None:
         """The payload of a head as a value."""

@@ -16,7 +16,7 @@ from journal.errors import DamagedStore, FormatTooNew
 from journal.findings import Findings, Severity
 from journal.index import Index, Position
 from journal.log import Log, Segment
-from journal.model import JOURNAL_TYPE, ActionClass, Header, LocalHead, Record
+from journal.model import JOURNAL_TYPE, ActionClass, BlobRef, Header, LocalHead, Record
 from journal.projection import changes_entity, head_of
 
 
@@ -45,6 +45,7 @@ class LogWalk:
         self.is_broken = False  # records were damaged: what builds on them is told less loudly
         self.is_complete = True  # False: the rest cannot be read by this program
         self.c_of: dict[int, str | None] = {}  # filled in for the seqs that are keys when the walk begins
+        self.blobs: set[BlobRef] = set()  # those that records refer to
         self._disk = disk
         self._log = log
         self._found = found
@@ -129,6 +130,7 @@ class LogWalk:
             fragment, after_break = None, False
             self.position = self.position._replace(seq=record.seq, c=item.c, offset=item.end)
             self.records += 1
+            self._check_blob(record)
             if record.seq in self.c_of:
                 self.c_of[record.seq] = record.c
             yield _Numbered(line_number, item, record)
@@ -173,6 +175,15 @@ class LogWalk:
             return
         message = f"seq {record.seq}, expected {expected} [J1]"
         self._found.add("seq-not-dense", "error", message, path=segment.path, line=line_number, seq=record.seq)
+
+    def _check_blob(self, record: Record) -> None:
+        """The payload that stands elsewhere, each once however many records refer to it [J10]."""
+        try:
+            if record.blob is not None and record.blob not in self.blobs:
+                self.blobs.add(record.blob)
+                self._log.payload_of(record)
+        except DamagedStore as error:
+            self._found.add_error("blob-damaged", error)
 
     # --- what the records say together ---
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from journal.errors import InvalidInput
+from journal.errors import DamagedStore, InvalidInput
 
 RECORD_VERSION: Final = 2
 SEGMENT_FORMAT: Final = 1
@@ -20,7 +20,10 @@ STORE_FORMAT: Final = 1
 
 # Limits, checked at write [J10].
 MAX_LINE_BYTES: Final = 256 * 1024
-MAX_PAYLOAD_BYTES: Final = 64 * 1024
+MAX_INLINE_BYTES: Final = 64 * 1024  # of a payload in its line; a longer one is a blob
+MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
+MAX_VALUES: Final = 1_000_000  # in one payload: what it takes in memory is bounded by these, not by its bytes
+BLOBS_FOLDER: Final = "blobs"
 MAX_DEPTH: Final = 64
 MAX_SEQ: Final = 2**53 - 1
 MAX_CONTEXT_ENTRIES: Final = 256
@@ -34,6 +37,7 @@ _READER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DEVICE_NAMES: Final = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))]
 )
+_HEX32: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 ORIGIN: Final = re.compile(r"es1[a-z2-7]{32}", re.ASCII)
 _ANY_ORIGIN: Final = re.compile(r"es1[a-z2-7]{32}|brainclaw:[A-Za-z0-9_]{1,80}", re.ASCII)
 _VERSION: Final = re.compile(r"(?P<origin>[a-z0-9:_A-Z]{1,96})@(?P<seq>[1-9][0-9]{0,15})(?:#(?P<digest>[0-9a-f]{12}))?")
@@ -102,6 +106,28 @@ class Version(NamedTuple):
         return cls(found["origin"], int(found["seq"]), found["digest"] or "")
 
 
+class BlobRef(NamedTuple):
+    """Where a payload stands that is no part of its line: the BLAKE3 of its bytes (64 hex), and how many they are."""
+
+    blake3: str
+    size_bytes: int
+
+
+class _PayloadRef(msgspec.Struct):
+    blake3: str
+    bytes: int
+
+
+def parse_blob_ref(data: bytes | msgspec.Raw) -> BlobRef | None:
+    """The reference in a `payload_ref`; None when it is none, or means more than a payload may have [J10]."""
+    try:
+        found = msgspec.json.decode(data, type=_PayloadRef)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    good = _HEX32.fullmatch(found.blake3) and 1 <= found.bytes <= MAX_PAYLOAD_BYTES
+    return BlobRef(found.blake3, found.bytes) if good else None
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One line of a journal or feed. Field order is the key order on disk; unknown keys are read over, and kept.
 
@@ -142,6 +168,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         """The payload as it stands in the line, or None."""
         return None if self.payload is msgspec.UNSET else bytes(self.payload)
 
+    @property
+    def has_payload(self) -> bool:
+        """Whether it brings a payload, in the line or in a blob."""
+        return self.payload is not msgspec.UNSET or self.payload_ref is not msgspec.UNSET
+
+    @property
+    def blob(self) -> BlobRef | None:
+        """Where the payload stands when it is not in the line; DamagedStore when that cannot be told [J10]."""
+        if self.payload_ref is msgspec.UNSET:
+            return None
+        found = parse_blob_ref(self.payload_ref)
+        if found is None or self.payload is not msgspec.UNSET:
+            raise DamagedStore("payload_ref is no reference to a payload", seq=self.seq, rule="J10")
+        return found
+
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a segment or slice, without its wrapping [J8]."""
@@ -159,13 +200,14 @@ class Draft(NamedTuple):
     action: str
     item_type: str
     item_id: str | None = None
-    payload: bytes | None = None
+    payload: bytes | None = None  # of any size: whether it goes into the line is for the store to decide
     summary: str | None = None
     private: bool | None = None  # None: as the entity was before (sticky, [F1])
     cause: str | None = None
     root: str | None = None
     context: Mapping[str, int] | None = None  # None: authored here, on top of the local head [K2]
     claims: Mapping[str, int] | None = None
+    blob: BlobRef | None = None  # instead of a payload: one that `Store.keep_payload` keeps already
 
 
 class Place(NamedTuple):

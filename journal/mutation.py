@@ -11,19 +11,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from journal.codec import check_payload, encode_payload, encode_record
+from journal.codec import blob_ref, check_payload, encode_payload, encode_record
 from journal.errors import InvalidInput, NoSuchEntity
 from journal.machine import Machine
 from journal.model import (
     ACTIONS,
     JOURNAL_TYPE,
     MAX_CONTEXT_ENTRIES,
+    MAX_INLINE_BYTES,
     MAX_LINE_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_SEQ,
     MAX_SUMMARY_CHARS,
     RECORD_VERSION,
     ActionClass,
+    BlobRef,
     Draft,
     LocalHead,
     Record,
@@ -124,7 +126,7 @@ def check_draft(draft: Draft) -> None:
         check_item_id(draft.item_id)
     _check_class(draft, kind)
     if draft.payload is not None:
-        _check_payload(draft, draft.payload)
+        check_payload_of(draft.item_type, draft.item_id, draft.payload)
     if draft.summary is not None and len(draft.summary) > MAX_SUMMARY_CHARS:
         raise InvalidInput(f"summary is longer than {MAX_SUMMARY_CHARS} characters", rule="J10")
     for vector in (draft.context, draft.claims):
@@ -133,11 +135,12 @@ def check_draft(draft: Draft) -> None:
 
 def _check_class(draft: Draft, kind: ActionClass) -> None:
     is_entity, is_state = _is_entity(draft), kind is ActionClass.STATE
+    has_payload = draft.payload is not None or draft.blob is not None
     if is_entity and draft.item_id is None:
         raise InvalidInput(f"{draft.action} without an item id", rule="J2")
-    if is_state and draft.payload is None:
+    if is_state and not has_payload:
         raise InvalidInput(f"{draft.action} without a payload", rule="J2")
-    if kind in (ActionClass.TOMBSTONE, ActionClass.OBSERVABILITY) and draft.payload is not None:
+    if kind in (ActionClass.TOMBSTONE, ActionClass.OBSERVABILITY) and has_payload:
         raise InvalidInput(f"{draft.action} with a payload", rule="J2")
     if kind is ActionClass.DECISION and draft.cause is None:
         raise InvalidInput(f"{draft.action} without a cause", rule="J2")
@@ -145,9 +148,10 @@ def _check_class(draft: Draft, kind: ActionClass) -> None:
         raise InvalidInput(f"{draft.action} of item type {draft.item_type!r}", rule="J2")
 
 
-def _check_payload(draft: Draft, payload: bytes) -> None:
+def check_payload_of(item_type: str, item_id: str | None, payload: bytes) -> None:
+    """Raise InvalidInput when a payload would break a limit [J10]."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        what = f"payload of {draft.item_type}/{draft.item_id}"
+        what = f"payload of {item_type}/{item_id}"
         raise InvalidInput(f"{what} has {len(payload)} bytes, the limit is {MAX_PAYLOAD_BYTES}", rule="J10")
     check_payload(payload)
 
@@ -204,6 +208,9 @@ def seal(
 
 
 def _record(draft: Draft, seq: int, now: str, author: Author, machine: Machine) -> Record:
+    payload, blob = draft.payload, draft.blob
+    if payload is not None and len(payload) > MAX_INLINE_BYTES:
+        blob, payload = blob_ref(payload), None
     return Record(
         v=RECORD_VERSION,
         seq=seq,
@@ -218,9 +225,14 @@ def _record(draft: Draft, seq: int, now: str, author: Author, machine: Machine) 
         summary=draft.summary,
         cause=draft.cause,
         root=draft.root,
-        payload=msgspec.UNSET if draft.payload is None else msgspec.Raw(draft.payload),
+        payload=msgspec.UNSET if payload is None else msgspec.Raw(payload),
+        payload_ref=msgspec.UNSET if blob is None else _encoded(blob),
         salt=machine.salt(),
     )
+
+
+def _encoded(blob: BlobRef) -> msgspec.Raw:
+    return msgspec.Raw(b'{"blake3":"%s","bytes":%d}' % (blob.blake3.encode("ascii"), blob.size_bytes))
 
 
 class _Entity(NamedTuple):

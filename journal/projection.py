@@ -23,7 +23,7 @@ def changes_entity(record: Record) -> bool:
         return False
     if record.action_class is ActionClass.TOMBSTONE:
         return True
-    return record.action_class is ActionClass.STATE and (record.payload_bytes is not None or record.redacted)
+    return record.action_class is ActionClass.STATE and (record.has_payload or record.redacted)
 
 
 def head_of(entry: Entry, segment: int, origin: str) -> LocalHead:

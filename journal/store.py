@@ -26,7 +26,7 @@ from journal.identity import Previous, StoreFile
 from journal.index import Position
 from journal.log import Gap, Log
 from journal.machine import Machine, default_data_folder
-from journal.model import JOURNAL_TYPE, ROLL_BYTES, Draft, LocalHead, Record, Written
+from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Draft, LocalHead, Record, Written
 from journal.mutation import Author, Mutation, seal
 from journal.projection import changes_entity, head_of
 from journal.verification import verify
@@ -261,6 +261,7 @@ class Store:
             machine=self.machine,
             head=mutation.head,
         )
+        self._log.blobs.settle(drafts)  # before the lines that refer to them [J10]
         places = self._log.append(position, [item.line for item in sealed])
         end = places[-1].offset + places[-1].length + 1
         after = Position(sealed[-1].record.seq, sealed[-1].c, position.segment, end, end)
@@ -270,7 +271,8 @@ class Store:
             if changes_entity(item.record)
         ]
         records = [item.record for item in sealed]
-        self._tell(self._caches.absorb(heads, after, {r.seq: r.payload_bytes or b"null" for r in records}))
+        inline = {record.seq: data for record in records if (data := record.payload_bytes) is not None}
+        self._tell(self._caches.absorb(heads, after, inline))
         return records, after
 
     def _note_torn_tail(self, mutation: Mutation, position: Position, author: Author) -> Position:
@@ -407,8 +409,16 @@ class Store:
         return self._log.position_at(seq)
 
     def payload_bytes(self, head: LocalHead) -> bytes | None:
-        """The payload of a head as it stands in the log; None for a tombstone or a redacted record."""
+        """The payload of a head, out of its line or its blob; None for a tombstone or a redacted record."""
         return self._log.payload_bytes(head)
+
+    def payload_of(self, record: Record) -> bytes | None:
+        """The same of any record of this store; DamagedStore when its blob is missing or damaged."""
+        return self._log.payload_of(record)
+
+    def keep_payload(self, payload: bytes) -> BlobRef:
+        """Keep a checked payload, durably, for a Draft that names it; the caller holds `lock()` until that is there."""
+        return self._log.blobs.write(payload)
 
     # --- caches ---
 

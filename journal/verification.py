@@ -60,6 +60,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     walk.c_of = dict.fromkeys(remembered.seqs.values())
     try:
         walk.walk(_extents(disk, log, found))
+        _check_blobs(log, walk, found)
         if walk.is_complete:
             _check_remembered(folder, remembered, walk, found)
             _check_index(folder, remembered, walk, found)
@@ -115,6 +116,16 @@ def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
         what = "left behind by an interrupted write" if is_temporary(name) else "no segment: it is not read"
         found.add("stray-file", "info", what, path=log.folder / name, fixable=is_temporary(name))
     return extents
+
+
+def _check_blobs(log: Log, walk: LogWalk, found: Findings) -> None:
+    """Blobs that no record refers to; where records cannot be read, that cannot be told."""
+    digests = {ref.blake3 for ref in walk.blobs}
+    for path in log.blobs.left_over():
+        found.add("stray-file", "info", "left behind by an interrupted write", path=path, fixable=True)
+    for digest in log.blobs.names() if walk.is_complete and not walk.is_broken else ():
+        if digest not in digests:
+            found.add("blob-unreferenced", "info", "no record refers to this blob [J10]", path=log.blobs.path(digest))
 
 
 def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.crash
 
 State = dict[tuple[str, str], tuple[int, Mapping[str, Any] | None]]
 ROLL_BYTES = 1_500
+BLOB = "x" * 66_000  # too long for a line
 
 # The life of a store: put, batch, delete, and a roll between (the segment is full after the fourth).
 STEPS: list[Callable[[Store], None]] = [
@@ -41,6 +42,8 @@ STEPS: list[Callable[[Store], None]] = [
     lambda store: put(store, "p2", "p4", n=2),
     lambda store: put(store, "p1", n=3),
     lambda store: delete(store, "p4"),
+    lambda store: put(store, "p5", "p6", text=BLOB),  # blobs
+    lambda store: put(store, "p5", n=4),
 ]
 
 
@@ -60,7 +63,7 @@ def states() -> list[State]:
         for step in STEPS:
             step(store)
             found.append(state(store))
-        assert len(store.segments.segments()) == 2
+        assert len(store.segments.segments()) == 3
         return found
 
 
@@ -116,8 +119,8 @@ def check(store: Store, *allowed: State) -> None:
     assert found in allowed
     assert store.stale is None
     assert [finding for finding in store.verify().findings if finding.severity == "error"] == []
-    put(store, "after")
-    found = found | {("plan", "after"): (1, {"title": "after"})}
+    put(store, "after", text=BLOB)
+    found = found | {("plan", "after"): (1, {"title": "after", "text": BLOB})}
     assert state(store) == found
     drop_index(store)
     again = reopened(store)

@@ -163,12 +163,12 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         mutation().put("plan", "p1", value)
 
 
-def test_a_payload_may_have_64_kib_and_no_more() -> None:
+def test_a_payload_may_have_16_mib_and_no_more() -> None:
     """[J10]"""
     frame = len(b'{"a":""}')
     block = mutation()
     block.put("plan", "p1", {"a": "x" * (MAX_PAYLOAD_BYTES - frame)})
-    with pytest.raises(InvalidInput, match="payload of plan/p2 has 65537 bytes, the limit is 65536"):
+    with pytest.raises(InvalidInput, match="payload of plan/p2 has 16777217 bytes, the limit is 16777216"):
         block.put("plan", "p2", {"a": "x" * (MAX_PAYLOAD_BYTES - frame + 1)})
     assert [draft.item_id for draft in block.drafts] == ["p1"]
 
