@@ -24,7 +24,7 @@ from eventsync.text import clean
 if TYPE_CHECKING:
     from journal import Committed, Finding, LocalHead, Previous, Query, Record, Store, Told
 
-MAX_INPUT_BYTES: Final = 4 * 1024 * 1024  # of a --file: far above any payload, far below what hurts
+MAX_INPUT_BYTES: Final = 32 * 1024 * 1024  # of a --file: twice any payload, which may be written with more blanks
 _SUMMARY_KEYS: Final = ("title", "text", "name", "summary")
 _SUMMARY_CHARS: Final = 120
 
@@ -189,16 +189,17 @@ class Shown(NamedTuple):
 def show(store: Store, item_type: str, item_id: str, *, rev: int | None = None, at: int | None = None) -> Shown:
     """A live entity, one rev of it, or what it was at a seq; NoSuchEntity when it was not there."""
     if rev is not None:
-        return _shown(store.history.rev(item_type, item_id, rev))
+        return _shown(store, store.history.rev(item_type, item_id, rev))
     if at is not None:
-        return _shown(store.history.entity_at(item_type, item_id, at))
+        return _shown(store, store.history.entity_at(item_type, item_id, at))
     head, payload = store.get(item_type, item_id)
     return Shown(item_type, item_id, head.entity_rev, head.seq, head.context, _root(head), payload)
 
 
-def _shown(told: Told) -> Shown:
+def _shown(store: Store, told: Told) -> Shown:
     head, record = told.head(), told.record
-    payload = None if record.payload_bytes is None else json.loads(record.payload_bytes)
+    data = store.payload_of(record)
+    payload = None if data is None else json.loads(data)
     return Shown(*head[:4], head.context, record.root, payload, record.redacted)
 
 

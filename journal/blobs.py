@@ -2,7 +2,7 @@
 
     journal/blobs/ab/ab<62 hex>
 
-A blob is durable before the record that refers to it is written [J10]; what is the same content is one file, however
+A blob is durable before the record that refers to it is written [J13]; what is the same content is one file, however
 many records refer to it. One that nothing refers to was left by a crash: it does no harm, and nothing here removes it.
 Content is checked at each read: a blob that is missing or wrong is an error of the record that needs it, and of no
 other.
@@ -43,10 +43,10 @@ class Blobs:
         path = self.path(ref.blake3)
         size = self._disk.size(path)
         if size is None:
-            raise DamagedStore("the blob is missing", path=path, rule="J10")
+            raise DamagedStore("the blob is missing", path=path, rule="J13")
         data = self._disk.read(path, 0, ref.size_bytes) if size == ref.size_bytes else b""
         if blob_ref(data) != ref:
-            raise DamagedStore("the blob is damaged", path=path, rule="J10")
+            raise DamagedStore("the blob is damaged", path=path, rule="J13")
         return data
 
     def write(self, data: bytes) -> BlobRef:
@@ -72,7 +72,7 @@ class Blobs:
             if draft.payload is not None and len(draft.payload) > MAX_INLINE_BYTES:
                 self.write(draft.payload)
             elif draft.blob is not None and self._disk.size(self.path(draft.blob.blake3)) != draft.blob.size_bytes:
-                raise DamagedStore("the blob is missing", path=self.path(draft.blob.blake3), rule="J10")
+                raise DamagedStore("the blob is missing", path=self.path(draft.blob.blake3), rule="J13")
 
     def names(self) -> Iterator[str]:
         """The digests of all blobs that are here, in no order; other files are passed over."""

@@ -177,7 +177,7 @@ class LogWalk:
         self._found.add("seq-not-dense", "error", message, path=segment.path, line=line_number, seq=record.seq)
 
     def _check_blob(self, record: Record) -> None:
-        """The payload that stands elsewhere, each once however many records refer to it [J10]."""
+        """The payload that stands elsewhere, each once however many records refer to it [J13]."""
         try:
             if record.blob is not None and record.blob not in self.blobs:
                 self.blobs.add(record.blob)

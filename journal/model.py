@@ -175,12 +175,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
     @property
     def blob(self) -> BlobRef | None:
-        """Where the payload stands when it is not in the line; DamagedStore when that cannot be told [J10]."""
+        """Where the payload stands when it is not in the line; DamagedStore when that cannot be told [J13]."""
         if self.payload_ref is msgspec.UNSET:
             return None
         found = parse_blob_ref(self.payload_ref)
         if found is None or self.payload is not msgspec.UNSET:
-            raise DamagedStore("payload_ref is no reference to a payload", seq=self.seq, rule="J10")
+            raise DamagedStore("payload_ref is no reference to a payload", seq=self.seq, rule="J13")
         return found
 
 

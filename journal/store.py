@@ -261,7 +261,7 @@ class Store:
             machine=self.machine,
             head=mutation.head,
         )
-        self._log.blobs.settle(drafts)  # before the lines that refer to them [J10]
+        self._log.blobs.settle(drafts)  # before the lines that refer to them [J13]
         places = self._log.append(position, [item.line for item in sealed])
         end = places[-1].offset + places[-1].length + 1
         after = Position(sealed[-1].record.seq, sealed[-1].c, position.segment, end, end)

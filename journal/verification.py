@@ -125,7 +125,7 @@ def _check_blobs(log: Log, walk: LogWalk, found: Findings) -> None:
         found.add("stray-file", "info", "left behind by an interrupted write", path=path, fixable=True)
     for digest in log.blobs.names() if walk.is_complete and not walk.is_broken else ():
         if digest not in digests:
-            found.add("blob-unreferenced", "info", "no record refers to this blob [J10]", path=log.blobs.path(digest))
+            found.add("blob-unreferenced", "info", "no record refers to this blob [J13]", path=log.blobs.path(digest))
 
 
 def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:

@@ -103,7 +103,10 @@ def test_the_record_names_who_wrote_it(run: Run, monkeypatch: pytest.MonkeyPatch
         (["put", "note", "n1", "--set", "a=\udcff"], "payload"),
         (["put", "note", "n1", "--set", "a=1", "--summary", "\udcff"], "not Unicode"),
         (["put", "note", "n1", "--set", "a=1e999"], "payload"),
-        (["put", "note", "n1", "--set", "a=" + "x" * 70_000], "payload"),
+        (
+            ["put", "note", "n1", "--set", "a=" + "x" * 17_000_000],
+            "payload of note/n1 has 17000008 bytes, the limit is 16777216",
+        ),
         (["put", "note", "n1", "--file", "nowhere.json"], "nowhere.json: cannot be read"),
         (["put", "note", "n1", "--file", "."], ".: cannot be read"),
         (["put", "note", "n1", "--file", "a\0b"], "cannot be read"),
@@ -120,7 +123,7 @@ def test_what_put_cannot_write_is_a_usage_error(run: Run, arguments: list[str], 
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"{", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b'{"a": "\\ud800"}', b"{}" + b" " * 5_000_000],
+    [b"", b"[]", b"{", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b'{"a": "\\ud800"}', b"{}" + b" " * 34_000_000],
 )
 def test_standard_input_is_read_as_strictly_as_the_journal_is(run: Run, text: bytes) -> None:
     answer = run("put", "note", "n1", "--file", "-", stdin=text)

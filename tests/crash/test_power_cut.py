@@ -108,7 +108,7 @@ def check_store(store: Sharing, promises: Sequence[dict[str, Any]], reader: Shar
     assert head is None or found[head.last_seq] == head.c  # no seq that others saw stands for anything else here
     for promise in by_store(promises, "pulled", name):
         pin = store.holdings.pin(promise["origin"])
-        assert pin is not None and pin >= promise["seq"], promise
+        assert pin >= promise["seq"], promise
     check_caches(store)
     check_bus(store, promises, reader, bus)
     with store.store.mutate(agent="check") as mutation:
@@ -146,7 +146,7 @@ def check_bus(store: Sharing, promises: Sequence[dict[str, Any]], reader: Sharin
     run = reader.pull([remote], Settings(confirm=True))
     assert run.exit_code == 0, run
     held = reader.holdings.pin(store.store.origin)
-    assert held is not None and held >= max(pushed, default=0)
+    assert held >= max(pushed, default=0)
 
 
 @pytest.mark.parametrize("options", ["data=ordered", "data=writeback,commit=60"])

@@ -49,7 +49,7 @@ def test_64_kib_stay_in_the_line(store: Store, size: int) -> None:
 
 
 def test_one_byte_more_is_a_blob_that_the_line_refers_to(store: Store) -> None:
-    """[J10]: the bytes are those that would have stood in the line, ü and all."""
+    """[J13]: the bytes are those that would have stood in the line, ü and all."""
     payload = {"ü": "é" * 32_769}
     put_payload(store, "p1", payload)
     data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -69,7 +69,7 @@ def test_a_payload_in_a_blob_is_read_as_if_it_stood_in_the_line(store: Store) ->
     drop_index(store)
     again = reopened(store)
     assert state(again) == {("plan", name): (1, LONG | {"title": name}) for name in ("p1", "p2")}
-    record, _ = again.get_rev("plan", "p2", 1)
+    record = again.history.rev("plan", "p2", 1).record
     assert json.loads(again.payload_of(record) or b"") == LONG | {"title": "p2"}
     assert findings(again) == []
 
@@ -182,7 +182,7 @@ def test_what_has_no_payload_has_no_blob_either(store: Store, action: str) -> No
 
 
 def test_a_blob_is_durable_before_its_line_is_written(store: Store) -> None:
-    """[J10]: file, rename, then every folder on the way; the log comes after."""
+    """[J13]: file, rename, then every folder on the way; the log comes after."""
     put(store, "p0")
     disk = CountingDisk()
     put_payload(reopened(store, disk=disk), "p1", LONG)
@@ -201,7 +201,7 @@ def test_a_blob_found_is_synced_before_a_line_refers_to_it(store: Store) -> None
 
 @pytest.mark.parametrize(("at", "share"), [*((n, "none") for n in range(1, 7)), (1, "half"), (3, "all")])
 def test_a_blob_that_cannot_be_written_fails_the_mutation(store: Store, at: int, share: str) -> None:
-    """[J10] [J5]: the log is as it was, and so is every answer."""
+    """[J13] [J5]: the log is as it was, and so is every answer."""
     put(store, "p0")
     lines = chain_lines(store)
     failing = reopened(store, disk=FaultyDisk(at, share))  # type: ignore[arg-type]
@@ -266,7 +266,7 @@ def turn_into_a_pipe(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [lose, shorten, lengthen, flip, turn_into_a_folder, turn_into_a_pipe])
 def test_a_blob_that_is_not_good_is_an_error_of_its_entity_alone(store: Store, harm: object) -> None:
-    """[J10]: the error and `verify` name entity and file, and everything else goes on."""
+    """[J13]: the error and `verify` name entity and file, and everything else goes on."""
     put(store, "p0")
     put_payload(store, "p1", LONG)
     path = the_blob(store)
@@ -327,7 +327,7 @@ def test_a_blob_whose_size_is_another_is_not_read(store: Store) -> None:
     ],
 )
 def test_what_is_no_reference_is_none(data: bytes) -> None:
-    """[J10]"""
+    """[J13]"""
     assert parse_blob_ref(data) is None
 
 
