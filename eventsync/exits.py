@@ -139,6 +139,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "remote_read_only",
             "another store, one feed and a .brainclaw folder can be pulled from only; push to a folder of your own",
         ),
+        "ProgramUnusable": Exit(
+            USAGE,
+            "program_unusable",
+            "install it, or reach the place in another way: docs/transports.md; nothing was changed",
+        ),
         "ForeignDataRefused": Exit(
             FOREIGN_REFUSED,
             "foreign_data_refused",

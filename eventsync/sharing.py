@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -112,6 +112,7 @@ class Sharing:
         self._config_path = store.folder / "config.toml"
         self._runs = store.folder / "federation" / "runs.jsonl"
         self._watches: dict[Path, Watch] = {}
+        self._warnings: dict[str, None] = {}
 
     def close(self) -> None:
         """Close the cache, and let go of the places that were reached."""
@@ -183,19 +184,34 @@ class Sharing:
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
         return Remote(name, parsed.display, self._way(parsed, settings), held, pushed)
 
-    def _way(self, url: urls.Url | urls.GitUrl, settings: Mapping[str, Any]) -> Callable[[], Transport | BridgeSource]:
+    def _way(
+        self, url: urls.Url | urls.GitUrl | urls.RsyncUrl, settings: Mapping[str, Any]
+    ) -> Callable[[], Transport | BridgeSource]:
         """How to connect: what is called then may last, and is called in a thread."""
         deadline = {"deadline_seconds": self.config.limits.transfer_seconds}
         if isinstance(url, urls.Url):
             return self._way_to_folder(url.path, settings, deadline)
+        values = {**deadline, **settings}
+        return (
+            partial(self._reach_by_git, url, values)
+            if url.kind == "git"
+            else partial(self._reach_by_rsync, url, values)
+        )
+
+    def _reach_by_git(self, url: urls.GitUrl, settings: Mapping[str, Any]) -> Transport:
+        from federation.transports import git, git_settings  # only who uses it pays for it
+
         memory = self.store.folder / "federation" / "git"
+        return git.GitTransport(url, git_settings.read_settings(settings), self.store.disk, memory)
 
-        def connect() -> Transport:
-            from federation.transports import git, git_settings  # only who uses it pays for it
+    def _reach_by_rsync(self, url: urls.RsyncUrl, settings: Mapping[str, Any]) -> Transport:
+        from federation.transports import rsync, rsync_settings  # only who uses it pays for it
 
-            return git.GitTransport(url, git_settings.read_settings({**deadline, **settings}), self.store.disk, memory)
-
-        return connect
+        found = rsync_settings.read_settings(settings)
+        warning = rsync.check_program(found.deadline_seconds)
+        self._warnings |= {} if warning is None else {warning: None}
+        folder = self.store.folder / "federation" / "rsync"
+        return rsync.RsyncTransport(url, found, self.store.disk, folder, os.path.expanduser("~"))  # noqa: PTH111 (a text)
 
     def _way_to_folder(
         self, path: Path, settings: Mapping[str, Any], deadline: Mapping[str, Any]
@@ -212,6 +228,10 @@ class Sharing:
         if watch is None or watch.is_over:
             watch = self._watches[path] = Watch(path, lambda: open_folder(path, self.store.disk))
         return watch
+
+    def warnings(self) -> list[str]:
+        """What a person should know of the programs that remotes were reached by, each once."""
+        return list(self._warnings)
 
     # --- verbs ---
 
@@ -416,7 +436,8 @@ def open_folder(path: Path, disk: Disk) -> Transport | BridgeSource:
 def _absolute(url: str) -> str:
     """A URL as config keeps it: a path must not depend on where a command is run."""
     parsed = urls.parse(url)
-    if "://" in url or (isinstance(parsed, urls.GitUrl) and parsed.scheme != "file"):
+    is_path = isinstance(parsed, urls.Url) or parsed.scheme == "file"
+    if "://" in url or not is_path:
         return url
     path = os.path.abspath(Path(parsed.path).expanduser())  # noqa: PTH100 - resolve() would follow a symlink the person means
     if not path.isprintable():

@@ -6,6 +6,7 @@ FederationError
 ├── SourceUnavailable     a place cannot be reached, vanished, or a transfer is incomplete: later again
 ├── RemoteRefused         the place refused us (authentication)
 ├── RemoteReadOnly        the place can be pulled from, not pushed to
+├── ProgramUnusable       a program of this machine that a transport needs is missing or too old
 ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
 ├── DecisionNeeded        a person has to decide first
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
@@ -41,6 +42,10 @@ class RemoteRefused(FederationError):
 
 class RemoteReadOnly(FederationError):
     """The place can only be pulled from; nothing was changed."""
+
+
+class ProgramUnusable(FederationError):
+    """A program of this machine that a transport needs is missing or too old; nothing was done."""
 
 
 class ForeignDataRefused(FederationError):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from federation.errors import InvalidUrl
 
 GitScheme = Literal["file", "git", "ssh", "http", "https"]
+RsyncScheme = Literal["daemon", "ssh"]
 
 MAX_URL_LENGTH: Final = 4096  # characters: PATH_MAX of Linux
 _SHOWN: Final = 200  # characters of a refused text that an error repeats
@@ -25,6 +26,7 @@ _REMOTE_HELPER: Final = re.compile(r"([A-Za-z0-9+.-]*)::")  # git runs a program
 _DRIVE: Final = re.compile(r"[A-Za-z]:(?!//)|/[A-Za-z]:(?:/|$)")
 _PATH: Final = re.compile(r"/|(?:~|\.\.?)(?:/|$)")  # `/x`, `./x`, `../x`, `~/x`, and the folders themselves
 _HOST_AND_PATH: Final = re.compile(r"(?:([^/@]*)@)?[^/]*?:")  # the scp form: a colon before the first slash
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _USER: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _QUERY: Final = re.compile(r"([?#]).+", re.DOTALL)
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -35,6 +37,7 @@ _PORT: Final = re.compile(r":[0-9]{1,5}", re.ASCII)
 _MAX_PORT: Final = 65535
 _LOGIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
 _SHELL: Final = re.compile(r"[$`'\"\\;&|<>(){}*!\[\]]")  # the other side's shell may read a path once more
+_GLOB: Final = re.compile(r"\?|^~")  # so may the other side's rsync
 _LOOPBACK: Final = re.compile(r"localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|::1", re.ASCII)
 
 _GIT_SCHEMES: Final[dict[str, GitScheme]] = {
@@ -44,6 +47,8 @@ _GIT_SCHEMES: Final[dict[str, GitScheme]] = {
     "git+http": "http",
     "git+file": "file",
 }
+# No host has such a name: a slash was forgotten.
+_NO_HOSTS: Final = frozenset(["file", "ftp", "http", "https", "rsync", "ssh"])
 
 
 class Url(NamedTuple):
@@ -80,19 +85,36 @@ class GitUrl(NamedTuple):
         return self.scheme == "https" or (self.scheme == "http" and is_loopback(self.host))
 
 
+class RsyncUrl(NamedTuple):
+    """A folder that rsync reaches, piece by piece, nothing decoded: rsync itself decodes nothing.
+
+    `path` is `module` or `module/path` of a daemon; over ssh it is absolute, or relative to the home folder there. An
+    IPv6 address stands without brackets. Only a daemon takes a password.
+    """
+
+    kind: Literal["rsync"]
+    scheme: RsyncScheme
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None
+    path: str
+    display: str
+
+
 def is_loopback(host: str) -> bool:
     """Whether what is sent to a host stays on this machine."""
     return _LOOPBACK.fullmatch(host) is not None
 
 
-def parse(text: str) -> Url | GitUrl:
+def parse(text: str) -> Url | GitUrl | RsyncUrl:
     """The place a URL names; InvalidUrl when its form is not allowed, not safe, or not supported by this version.
 
     Directories: `/path`, `./path`, `../path`, `~/path`, `file:///path`, and a bare name such as `bus` or `shared/bus`,
     which is a path from the working directory, as it is for cp, git and rsync. A bare name may hold no `@`, colon, `$(`
     or backtick: with `./` before it, it may. A folder whose name ends in `.git` is meant as a git remote, unless it is
     given as `file://`. Git beside that: `git+file://`, `git://`, `git+ssh://`, `git+https://`, `git+http://`, and
-    `[user@]host:path.git`.
+    `[user@]host:path.git`. Rsync: `rsync://` to a daemon, `rsync+ssh://`, and `[user@]host:path` for all other paths.
     """
     _refuse_unsafe(text, text)
     if found := _SCHEME.match(text):
@@ -132,14 +154,16 @@ def _refuse_unsafe(piece: str, text: str) -> None:
     if piece.startswith("-"):
         _refuse(text, "begins with a dash and could be taken for an option")
     if found := _REMOTE_HELPER.match(piece):
-        _refuse(found[0], "names a program to run, which is no place")
+        _refuse(
+            found[0], "names a program to run, which is no place (a module of an rsync daemon is rsync://host/module)"
+        )
     if "\\" in piece or _DRIVE.match(piece):
         _refuse(text, "is a Windows path or holds a backslash")
     if piece.startswith("//"):
         _refuse(text, "begins with two slashes")
 
 
-def _with_scheme(text: str, scheme: str) -> Url | GitUrl:
+def _with_scheme(text: str, scheme: str) -> Url | GitUrl | RsyncUrl:
     if scheme == "file":
         return Url("directory", Path(_path_of_file_url(text)), text)
     if scheme == "git+file":
@@ -147,7 +171,9 @@ def _with_scheme(text: str, scheme: str) -> Url | GitUrl:
     if scheme in _GIT_SCHEMES:
         return _git_server(text, _GIT_SCHEMES[scheme])
     if scheme == "rsync":
-        _refuse(text, "rsync remotes are not supported by this version")
+        return _rsync_daemon(text)
+    if scheme == "rsync+ssh":
+        return _rsync_over_ssh(text)
     _refuse(text, f"{scheme}:// is no kind of remote")
 
 
@@ -155,27 +181,37 @@ def _with_scheme(text: str, scheme: str) -> Url | GitUrl:
 
 
 def _git_server(text: str, scheme: GitScheme) -> GitUrl:
-    if "?" in text or "#" in text:
-        _refuse(text, "a git URL has no ? and no #")
+    login, server, path = _pieces(text, "a git URL")
     if _BROKEN_ESCAPE.search(text):
         _refuse(text, "holds a % that is not followed by two hex digits")
-    place, slash, rest = text[text.index("://") + 3 :].partition("/")
-    login, at, server = place.rpartition("@")
-    path = slash + rest
     host, port = _host_and_port(text, server)
-    user, password = _login(text, login, scheme) if at else (None, None)
+    user, password = (None, None) if login is None else _login(text, login, scheme)
     if scheme in ("git", "ssh"):
         path = _decoded(text, path)
-    if len(path) < 2:
-        _refuse(text, "names no repository on its host")
-    _refuse_unsafe(path, text)
-    if _SHELL.search(path):
-        _refuse(text, "holds a sign that a shell could read as a command")
+    _refuse_unsafe_path(path, text, "names no repository on its host")
     display = without_secrets(text) if scheme in ("http", "https") else text
     found = GitUrl("git", scheme, host, port, user, password, path, display)
     if (user or password) and scheme == "http" and not found.may_carry_secrets:
         _refuse(text, "credentials are never sent over plain http: use git+https://")
     return found
+
+
+def _pieces(text: str, what: str) -> tuple[str | None, str, str]:
+    """What stands before an `@`, None without one; host and port; and the path, with its slash."""
+    if "?" in text or "#" in text:
+        _refuse(text, f"{what} has no ? and no #")
+    place, slash, rest = text[text.index("://") + 3 :].partition("/")
+    login, at, server = place.rpartition("@")
+    return login if at else None, server, slash + rest
+
+
+def _refuse_unsafe_path(path: str, text: str, if_empty: str) -> None:
+    """Refuse a path on a host that another program could take for more than a path."""
+    if not path.strip("/"):
+        _refuse(text, if_empty)
+    _refuse_unsafe(path, text)
+    if _SHELL.search(path):
+        _refuse(text, "holds a sign that a shell could read as a command")
 
 
 def _host_and_port(text: str, server: str) -> tuple[str, int | None]:
@@ -195,23 +231,66 @@ def _host_and_port(text: str, server: str) -> tuple[str, int | None]:
 
 
 def _login(text: str, login: str, scheme: GitScheme) -> tuple[str, str | None]:
-    user, colon, password = login.partition(":")
     if scheme == "git":
         _refuse(text, "git:// takes no user")
     if scheme == "ssh":
-        if colon:
-            _refuse(text, "ssh takes no password from a URL")
-        if not _LOGIN.fullmatch(user):
-            _refuse(text, "names no user")
-        return user, None
+        return _ssh_user(text, login), None
+    user, colon, password = login.partition(":")
     user, password = _decoded(text, user), _decoded(text, password)
-    if not user or ":" in user or any(unicodedata.category(sign) == "Cc" for sign in user + password):
+    if not user or ":" in user or _CONTROL.search(user + password):
         _refuse(text, "holds no user, or one that cannot be sent")
     return user, password if colon else None
 
 
-def _scp_form(text: str) -> GitUrl | None:
-    """`[user@]host:path.git`; None for a plain name. What could mean something to another program is refused."""
+def _ssh_user(text: str, login: str) -> str:
+    if ":" in login:
+        _refuse(text, "ssh takes no password from a URL")
+    if not _LOGIN.fullmatch(login):
+        _refuse(text, "names no user")
+    return login
+
+
+# --- rsync -----------------------------------------------------------------------------------------------------------
+
+
+def _rsync_daemon(text: str) -> RsyncUrl:
+    login, server, path = _pieces(text, "an rsync URL")
+    host, port = _host_and_port(text, server)
+    user, colon, password = (login or "").partition(":")
+    if login is not None and not _LOGIN.fullmatch(user):
+        _refuse(text, "names no user")
+    password = _decoded(text, password)
+    if _CONTROL.search(password):
+        _refuse(text, "holds a password that cannot be sent")
+    path = path[1:]
+    _refuse_unsafe_rsync_path(path, text, "names no module of its host")
+    if path.startswith("/"):
+        _refuse(text, "names no module: two slashes behind the host")
+    display = without_secrets(text) if colon else text
+    return RsyncUrl("rsync", "daemon", host, port, user or None, password if colon else None, path, display)
+
+
+def _rsync_over_ssh(text: str) -> RsyncUrl:
+    """The path is absolute, or with `/~/` in front relative to the home folder."""
+    login, server, path = _pieces(text, "an rsync URL")
+    host, port = _host_and_port(text, server)
+    user = None if login is None else _ssh_user(text, login)
+    path = path.removeprefix("/~/")
+    _refuse_unsafe_rsync_path(path, text, "names no folder on its host")
+    return RsyncUrl("rsync", "ssh", host, port, user, None, path, text)
+
+
+def _refuse_unsafe_rsync_path(path: str, text: str, if_empty: str) -> None:
+    _refuse_unsafe_path(path, text, if_empty)
+    if _GLOB.search(path):
+        _refuse(text, "holds a sign that rsync could read as something else")
+
+
+# --- the form of scp -------------------------------------------------------------------------------------------------
+
+
+def _scp_form(text: str) -> GitUrl | RsyncUrl | None:
+    """`[user@]host:path`: git when it ends in `.git`, else rsync; None for a plain name."""
     if "$(" in text or "`" in text:
         _refuse(text, "holds a shell command")
     if text.startswith("~"):
@@ -221,20 +300,23 @@ def _scp_form(text: str) -> GitUrl | None:
         if "@" in text:
             _refuse(text, "an @ names a user on a host: for a folder, begin with ./")
         return None
-    if not _ends_in_git(text):
-        if found[1]:
-            _refuse(text, "rsync remotes are not supported by this version")
-        _refuse(text, "a colon before the first slash names a host: for a folder, begin with ./")
     before, path = text[: found.end() - 1], text[found.end() :]
-    user, at, host = before.rpartition("@")
-    if at and not _LOGIN.fullmatch(user):
+    login, at, host = before.rpartition("@")
+    user = login if at else None
+    if user is not None and not _LOGIN.fullmatch(user):
         _refuse(text, "names no user")
     if not _HOST.fullmatch(host):
         _refuse(text, "names no host")
-    _refuse_unsafe(path, text)
-    if _SHELL.search(path):
-        _refuse(text, "holds a sign that a shell could read as a command")
-    return GitUrl("git", "ssh", host, None, user if at else None, None, path, text)
+    if _ends_in_git(text):
+        _refuse_unsafe_path(path, text, "names no repository on its host")
+        return GitUrl("git", "ssh", host, None, user, None, path, text)
+    if user is None and host.lower() in _NO_HOSTS:
+        _refuse(text, f"begins like a URL: write {host.lower()}://, or for a folder, begin with ./")
+    if path.startswith(":"):
+        _refuse(text, "a module of an rsync daemon is rsync://host/module")
+    path = path.removeprefix("~/")
+    _refuse_unsafe_rsync_path(path, text, "names no folder on its host: for the home folder, write host:.")
+    return RsyncUrl("rsync", "ssh", host, None, user, None, path, text)
 
 
 # --- paths -----------------------------------------------------------------------------------------------------------

@@ -68,6 +68,9 @@ ROOMS: dict[str, set[str]] = {
     # is told by the table of mounts.
     "federation/transports/mounts.py": {"files"},
     "federation/transports/watched.py": {"files", "processes", "clock"},
+    # rsync: what arrived is opened here without following anything; the child starts the program.
+    "federation/transports/rsync.py": {"files"},
+    "federation/transports/rsync_worker.py": {"files", "processes", "environment"},
     # git: files without a name on this side of the child, all the rest beyond it.
     "federation/transports/git_dialogue.py": {"files"},
     "federation/transports/git_worker.py": {"files", "clock"},

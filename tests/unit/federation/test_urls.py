@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import InvalidUrl
-from federation.transports.urls import MAX_URL_LENGTH, GitUrl, Url, parse, without_secrets
+from federation.transports.urls import MAX_URL_LENGTH, GitUrl, RsyncUrl, Url, parse, without_secrets
 
 
 def refusal(text: str) -> str:
@@ -226,14 +226,133 @@ def test_a_git_url_that_could_mean_something_to_a_program_is_refused(text: str, 
     assert "SECRET" not in said
 
 
-# --- what is known but not supported ---------------------------------------------------------------------------------
+# --- rsync -----------------------------------------------------------------------------------------------------------
+
+
+def rsync(text: str) -> RsyncUrl:
+    found = parse(text)
+    assert isinstance(found, RsyncUrl)
+    return found
 
 
 @pytest.mark.parametrize(
-    "text", ["rsync://host/module", "rsync://host:8730/module/bus", "RSYNC://host/module", "user@host:bus"]
+    ("text", "scheme", "host", "port", "user", "path"),
+    [
+        ("rsync://host/module", "daemon", "host", None, None, "module"),
+        ("rsync://host:8730/module/my bus/", "daemon", "host", 8730, None, "module/my bus/"),
+        ("RSYNC://me@[::1]:8730/module", "daemon", "::1", 8730, "me", "module"),
+        ("rsync://host/100%25", "daemon", "host", None, None, "100%25"),
+        ("rsync+ssh://host/srv/bus", "ssh", "host", None, None, "/srv/bus"),
+        ("rsync+ssh://me@host:2222/~/bus", "ssh", "host", 2222, "me", "bus"),
+        ("rsync+ssh://[fe80::1]/srv/bus", "ssh", "fe80::1", None, None, "/srv/bus"),
+        ("me@host:bus", "ssh", "host", None, "me", "bus"),
+        ("host:/srv/bus", "ssh", "host", None, None, "/srv/bus"),
+        ("host:bus", "ssh", "host", None, None, "bus"),
+        ("host:.", "ssh", "host", None, None, "."),
+        ("host:~/bus", "ssh", "host", None, None, "bus"),
+        ("my_alias:shared/börse/my bus", "ssh", "my_alias", None, None, "shared/börse/my bus"),
+        ("me@git:bus", "ssh", "git", None, "me", "bus"),
+    ],
 )
-def test_a_kind_that_has_no_transport_yet_is_named(text: str) -> None:
-    assert refusal(text).endswith(": rsync remotes are not supported by this version")
+def test_a_folder_on_a_host_is_taken_apart_and_never_decoded(
+    text: str, scheme: str, host: str, port: int | None, user: str | None, path: str
+) -> None:
+    found = rsync(text)
+    assert (found.scheme, found.host, found.port, found.user, found.path) == (scheme, host, port, user, path)
+    assert (found.password, found.display) == (None, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("rsync://me:SECRET@host/module", "SECRET"),
+        ("rsync://me:SE%2FC%40RET@host/module", "SE/C@RET"),
+        ("rsync://me:SE:CRET@host/module", "SE:CRET"),
+    ],
+)
+def test_a_password_for_a_daemon_is_taken_and_never_shown(text: str, password: str) -> None:
+    found = rsync(text)
+    assert (found.user, found.password, found.display) == ("me", password, "rsync://***@host/module")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("rsync://-oProxyCommand=touch/module", "names no host"),
+        ("rsync://me@-oProxyCommand=touch/module", "names no host"),
+        ("rsync://-me@host/module", "names no user"),
+        ("rsync://m%65@host/module", "names no user"),
+        ("rsync://:SECRET@host/module", "names no user"),
+        ("rsync://me:SEC%0aRET@host/module", "cannot be sent"),
+        ("rsync://me:SEC%ffRET@host/module", "not UTF-8"),
+        ("rsync:///module", "names no host"),
+        ("rsync://host", "names no module"),
+        ("rsync://host/", "names no module"),
+        ("rsync://host//module", "two slashes"),
+        ("rsync://host:0/module", "names no port"),
+        ("rsync://host:-e/module", "names no port"),
+        ("rsync://host/-module", "begins with a dash"),
+        ("rsync://host/--rsync-path=touch", "begins with a dash"),
+        ("rsync://host/mod*", "a shell could read"),
+        ("rsync://host/mod[ule]", "a shell could read"),
+        ("rsync://host/{a,b}", "a shell could read"),
+        ("rsync://host/mod?le", "no ? and no #"),
+        ("rsync://host/module#x", "no ? and no #"),
+        ("rsync://host/mod\nule", "control character"),
+        ("rsync://host/mod\\ule", "backslash"),
+        ("rsync://host/C:/bus", "Windows path"),
+        ("rsync+ssh://-oProxyCommand=touch/bus", "names no host"),
+        ("rsync+ssh://me@-oProxyCommand=touch/bus", "names no host"),
+        ("rsync+ssh://-oProxyCommand=touch@host/bus", "names no user"),
+        ("rsync+ssh://me:SECRET@host/bus", "ssh takes no password"),
+        ("rsync+ssh://host:22 -oProxyCommand=touch/bus", "names no port"),
+        ("rsync+ssh://host", "names no folder"),
+        ("rsync+ssh://host/", "names no folder"),
+        ("rsync+ssh://host/~/", "names no folder"),
+        ("rsync+ssh://host/~/-e touch", "begins with a dash"),
+        ("rsync+ssh://host/~/~other", "something else"),
+        ("rsync+ssh://host//bus", "two slashes"),
+        ("rsync+ssh://host/$(touch)", "a shell could read"),
+        ("host:-e touch", "begins with a dash"),
+        ("host:--rsh=touch", "begins with a dash"),
+        ("host: -e touch", "begins or ends with a space"),
+        ("me@-oProxyCommand=touch:bus", "names no host"),
+        ("-oProxyCommand=touch:bus", "begins with a dash"),
+        ("-oProxyCommand=touch@host:bus", "begins with a dash"),
+        ("m e@host:bus", "names no user"),
+        ("h ost:bus", "names no host"),
+        ("host:", "names no folder"),
+        ("host:/", "names no folder"),
+        ("host:~", "something else"),
+        ("host:~other/bus", "something else"),
+        ("host:bus?", "something else"),
+        ("host:b*s", "a shell could read"),
+        ("host:b[u]s", "a shell could read"),
+        ("host:{a,b}", "a shell could read"),
+        ("host:$HOME", "a shell could read"),
+        ("host:$(touch)", "shell command"),
+        ("host:`touch`", "shell command"),
+        ("host:bus;touch", "a shell could read"),
+        ("host:bus|touch", "a shell could read"),
+        ("host:bus touch'", "a shell could read"),
+        ("host:bus\ntouch", "control character"),
+        ("host:C:/bus", "Windows path"),
+        ("host:srv\\bus", "backslash"),
+        ("host://bus", "host:// is no kind of remote"),
+        ("me@host://bus", "two slashes"),
+        ("me@host::module", "rsync://host/module"),
+        ("host::module", "rsync://host/module"),
+        ("host:ext::touch", "names a program to run"),
+        ("me:SECRET@host:bus", "names no user"),
+        ("file:/srv/bus", "write file://"),
+        ("https:/host/bus", "write https://"),
+        ("rsync:/host/bus", "write rsync://"),
+    ],
+)
+def test_an_rsync_url_that_could_mean_something_to_a_program_is_refused(text: str, reason: str) -> None:
+    said = refusal(text)
+    assert reason in said
+    assert "SECRET" not in said
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -274,8 +393,6 @@ def test_a_kind_that_has_no_transport_yet_is_named(text: str) -> None:
         ("`touch`", "shell command"),
         ("$(touch)@host:bus", "shell command"),
         ("~other/bus", "another user"),
-        ("host:bus", "names a host"),
-        ("file:/srv/bus", "names a host"),
         ("me@server", "names a user"),
         ("https://host/bus", "https:// is no kind of remote"),
         ("HTTP://host/bus", "http:// is no kind of remote"),
@@ -295,7 +412,7 @@ def test_a_kind_that_has_no_transport_yet_is_named(text: str) -> None:
         ("file:///srv/%ed%a0%80", "not UTF-8"),
         ("file:///srv/%00", "control character"),
         ("file:///srv/%0abus", "control character"),
-        ("ｆｉｌｅ:///srv/bus", "names a host"),
+        ("ｆｉｌｅ:///srv/bus", "names no host"),
     ],
 )
 def test_what_is_not_allowed_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -363,16 +480,22 @@ def test_any_text_is_a_place_or_refused(text: str) -> None:
     except InvalidUrl as error:
         assert str(error).isprintable()
     else:
-        assert isinstance(url, GitUrl) or url.display == text
+        assert not isinstance(url, Url) or url.display == text
         assert not set("\0\n\\") & set(str(url.path)) and str(url.path).encode()
 
 
-@given(st.sampled_from(["git+ssh://", "git://", "git+https://", "git+http://", ""]), st.text(max_size=40))
-def test_nothing_in_a_git_url_can_be_an_option(scheme: str, text: str) -> None:
+SCHEMES = ["git+ssh://", "git://", "git+https://", "git+http://", "rsync://", "rsync+ssh://", ""]
+
+
+@given(st.sampled_from(SCHEMES), st.text(st.sampled_from("ab-:/@.~[]?*$%0 \n"), max_size=40) | st.text(max_size=40))
+def test_nothing_in_a_url_can_be_an_option(scheme: str, text: str) -> None:
     try:
         url = parse(scheme + text)
     except InvalidUrl:
         return
-    if isinstance(url, GitUrl):
+    if not isinstance(url, Url):
         assert not any(piece.startswith("-") for piece in (url.host, url.path))
-        assert url.scheme != "ssh" or not (url.user or "").startswith("-")
+        assert url.scheme not in ("ssh", "daemon") or not (url.user or "").startswith("-")
+    if isinstance(url, RsyncUrl):
+        assert url.host and url.path.strip("/") and not set(url.path) & set("*?[]{}$`'\"\\;&|<>()!\n")
+        assert not url.path.startswith(("~", "//", ":")) and (url.scheme == "ssh" or not url.path.startswith("/"))
