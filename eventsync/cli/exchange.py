@@ -77,6 +77,7 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> N
         found.publish()
         run = found.push(remotes, named=remote is not None, confirmed=yes)
         console.exit_code = run.exit_code
+        _warn(console, found)
         if console.json:
             console.document(exchange_report.push_document(run))
             return
@@ -105,6 +106,7 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
     with opened_store(console) as store, sharing(store) as found:
         run = found.pull(_meant(found, remote, everywhere), Settings(confirm, dry_run))
         console.exit_code = run.exit_code
+        _warn(console, found)
         if console.json:
             console.document(exchange_report.pull_document(run))
             return
@@ -126,6 +128,12 @@ def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, 
         console.note(line)
     for message, hint in problems:
         console.error(message, hint)
+
+
+def _warn(console: Console, found: Sharing) -> None:
+    """What concerns this machine and no remote: once, however many remotes it was noticed at."""
+    for text in found.warnings():
+        console.warn(text)
 
 
 def _meant(found: Sharing, remote: str | None, everywhere: bool) -> list[Remote]:
@@ -152,6 +160,7 @@ def sync(console: Console) -> None:
     with opened_store(console) as store, sharing(store) as found:
         run = found.sync()
         console.exit_code = run.exit_code
+        _warn(console, found)
         if console.json:
             console.document(exchange_report.sync_document(run))
             return

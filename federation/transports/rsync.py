@@ -34,6 +34,7 @@ _MENDED: Final = (3, 4, 0)  # the first without the ways for a server to write e
 _MAX_LATE: Final = 2  # calls in a row that miss their deadline: then it is the place, and not one large feed
 _HEADS_BYTES: Final = 64 * 1024 * 1024  # of heads that are brought together, and held in memory
 _HEAD_GROWTH: Final = 16 * 1024  # bytes by which a head may grow between the listing and the transfer
+_NO_FOLDER: Final = "there is no such folder, or none that we may read"
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_THERE: Final = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
 
@@ -108,8 +109,7 @@ class RsyncTransport:
     def origins(self) -> Listing:
         """The origins whose head.json is here. One that could not be looked into is listed: fetch will say why."""
         ended, seen = self._list(rsync_command.list_place(self._way))
-        if not seen.is_folder or ended.code not in (DONE, PARTIAL, VANISHED):
-            raise self._failure(ended)
+        self._check_listed(ended, seen, DONE, PARTIAL, VANISHED)
         self._below = STORE_FEEDS if STORE in seen.others else ""
         if self._below:
             seen = read_listing(ended.output, self._below)
@@ -236,8 +236,7 @@ class RsyncTransport:
     def _list_own(self, origin: str) -> Mapping[str, int]:
         """What stands in the place of our feed, by name, with sizes; -1 for what is no regular file."""
         ended, seen = self._list(rsync_command.list_feed(self._way, origin))
-        if not seen.is_folder or ended.code not in (DONE, VANISHED):
-            raise self._failure(ended)
+        self._check_listed(ended, seen, DONE, VANISHED)
         self._refuse_unless_bus(seen)
         if origin in seen.feeds and origin not in seen.folders:
             raise SourceUnavailable("what stands in the place of our feed is no folder", path=self._display)
@@ -267,6 +266,10 @@ class RsyncTransport:
         ended = self._ask(command)
         return ended, read_listing(ended.output)
 
+    def _check_listed(self, ended: Ended, seen: Seen, *good: int) -> None:
+        if not seen.is_folder or ended.code not in good:
+            raise self._failure(ended, None if seen.is_folder or ended.code != PARTIAL else _NO_FOLDER)
+
     def _do(self, command: Command) -> None:
         """Make a call that has to be done wholly."""
         ended = self._ask(command)
@@ -283,9 +286,9 @@ class RsyncTransport:
             self._given_up = self._failure(ended)
         return ended
 
-    def _failure(self, ended: Ended) -> FederationError:
+    def _failure(self, ended: Ended, meaning: str | None = None) -> FederationError:
         """The error for a call that did not do what was asked; remembered when no other call would fare better."""
-        found = failure(ended, self._display, self._settings.deadline_seconds)
+        found = failure(ended, self._display, self._settings.deadline_seconds, meaning)
         if found.of_place:
             self._given_up = found.error
         return found.error

@@ -49,13 +49,13 @@ class Failure(NamedTuple):
     of_place: bool
 
 
-def failure(ended: Ended, display: str, deadline_seconds: float) -> Failure:
-    """What an ended call comes to, when something is missing."""
+def failure(ended: Ended, display: str, deadline_seconds: float, meaning: str | None = None) -> Failure:
+    """What an ended call comes to, when something is missing; `meaning` is for who knows more than the exit code."""
     if ended.late:
         return Failure(SourceUnavailable(f"was not done within {deadline_seconds:g} seconds", path=display), False)
     lines = _lines(ended.errors)
     lower = " ".join(lines).lower()
-    meaning = _MEANINGS.get(ended.code or 0, f"rsync ended with code {ended.code}")
+    meaning = meaning or _MEANINGS.get(ended.code or 0, f"rsync ended with code {ended.code}")
     said = "; ".join(_TAGS.sub("", line) for line in lines if not _NOISE.match(line))[-_MAX_SAID:]
     message = f"{meaning}: {said}" if said else meaning
     if ended.code == CANNOT_START:
