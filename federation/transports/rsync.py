@@ -1,7 +1,7 @@
 """A folder on another machine as a remote, by the rsync of this system: from a daemon, or over ssh.
 
     pull: list the place → the heads of all feeds → the slices of each feed that changed
-    push: our head → list our feed → slices → head → remove what the feed lists no more
+    push: our head → list our feed → blobs → slices → head → remove what the feed lists no more
 
 Each arrow is one call, in a child with a deadline [R1]. What a call brings stands in a folder of its own first, and is
 looked at there: only names that were asked for, only regular files, capped in size. An exit code proves nothing; the
@@ -21,7 +21,7 @@ from federation.errors import FederationError, ProgramUnusable, RemoteReadOnly, 
 from federation.model import FEED_FILE, HEAD_FILE, MAX_HEAD_BYTES
 from federation.transports import Listing, Wanted, rsync_command
 from federation.transports.child import Ended, run, run_worker
-from federation.transports.feeds import slices_to_publish
+from federation.transports.feeds import files_before_head
 from federation.transports.rsync_answer import DONE, PARTIAL, VANISHED, failure, knows_no_fsync
 from federation.transports.rsync_command import BRAINCLAW, STORE, STORE_FEEDS, Command, Seen, read_listing, way_to
 from federation.transports.rsync_settings import RsyncSettings
@@ -82,7 +82,7 @@ class RsyncTransport:
         self, url: RsyncUrl, settings: RsyncSettings, disk: Disk, folder: Path, home: str, *, work: Work = in_a_child
     ) -> None:
         self._display, self._settings, self._disk, self._work = url.display, settings, disk, work
-        self._empty = folder / "empty"
+        self._empty = folder / "empty"  # folders without files
         self._way = way_to(url, settings, home)
         self._is_inside_store = bool({STORE, BRAINCLAW} & set(url.path.split("/")))
         self._fsync: tuple[str, ...] = ("--fsync",)  # until the other side turns out not to know it
@@ -151,18 +151,22 @@ class RsyncTransport:
         Raises SourceUnavailable, RemoteReadOnly, RemoteRefused, or DamagedStore when our own files cannot be read. The
         place then holds whole files only, and the former head: or the new one, when only the removal failed.
         """
-        slices = slices_to_publish(origin, names)
+        files = files_before_head(origin, names)
         sizes = {name: self._disk.size(folder / name) for name in names}
         for name in [name for name in names if sizes[name] is None]:
             self._disk.read(folder / name)  # says what is wrong with our own feed
         there = self._list_own(origin) if self._own is None else self._own
         self._own = None
         # Another size: torn by a program that copies files without a rename.
-        self._send(origin, folder, [name for name in slices if there.get(name) != sizes[name]])
+        changed = [name for name in files if there.get(name) != sizes[name]]
+        # Rsync has an order of its own: what must be there before something else goes in a call before it [F4].
+        self._send(origin, folder, [name for name in changed if "/" in name])
+        self._send(origin, folder, [name for name in changed if "/" not in name])
         self._send(origin, folder, [HEAD_FILE])
-        gone = sorted(there.keys() - {*slices, HEAD_FILE} - keep)
+        gone = sorted(there.keys() - {*files, HEAD_FILE} - keep)
+        for folder in {(self._empty / name).parent for name in gone}:
+            self._disk.make_folder(folder)  # rsync looks for what to remove in folders that it finds here
         if gone:
-            self._disk.make_folder(self._empty)
             self._do(rsync_command.remove(self._way, origin, self._empty, gone))
 
     # --- reading ---
@@ -198,13 +202,14 @@ class RsyncTransport:
         """Bring files of one origin. When not all came, the place has to say that they are not there."""
         sizes = {} if self._seen is None else self._seen.feeds[origin]
         wanted = {name: most for name, most in asked.items() if 0 <= sizes.get(name, 0) <= most}
-        mib = sum(sizes.get(name, 0) for name in wanted) / 1024 / 1024
+        mib = sum(sizes.get(name, most) for name, most in wanted.items()) / 1024 / 1024
         if mib > self._settings.max_mib:
             raise SourceUnavailable(f"has {mib:.0f} MiB to bring, more than max_mib = {self._settings.max_mib}")
         had: set[str] = set()
 
         def take(path: str, data: bytes) -> None:
-            name = path.rpartition("/")[2]
+            name = path.removeprefix(self._path(origin, ""))
+            self._disk.make_folder((into / name).parent)
             self._disk.replace(into / name, data)
             had.add(name)
 

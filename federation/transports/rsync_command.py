@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from federation.model import FEED_FILE, HEAD_FILE
+from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports.rsync_settings import RsyncSettings
 from federation.transports.ssh import ssh_argv
 from federation.transports.urls import RsyncUrl
@@ -72,7 +72,7 @@ def _quoted(word: str) -> str:
 
 
 def list_place(way: Way) -> Command:
-    """Name what stands in the place, in feeds there, and in the feeds of a store."""
+    """Name what stands in the place, in feeds there, and in the feeds of a store; not in the folders of blobs."""
     feeds = f"/{STORE_FEEDS}"
     rules = [
         f"- {feeds}*/*/*",
@@ -90,7 +90,9 @@ def list_place(way: Way) -> Command:
 
 def list_feed(way: Way, origin: str) -> Command:
     """Name what stands in one feed of a bus, and what tells that the place is something else."""
-    return _listing(way, [f"+ /{STORE}", f"+ /{BRAINCLAW}", f"+ /{origin}", f"+ /{origin}/*", "- *"])
+    blobs = f"/{origin}/blobs"
+    inside = [f"- {blobs}/*/*/*", f"+ {blobs}/*", f"+ {blobs}/*/*", f"- /{origin}/*/*", f"+ /{origin}/*"]
+    return _listing(way, [f"+ /{STORE}", f"+ /{BRAINCLAW}", f"+ /{origin}", *inside, "- *"])
 
 
 def list_kind(way: Way) -> Command:
@@ -99,7 +101,7 @@ def list_kind(way: Way) -> Command:
 
 
 def _listing(way: Way, rules: Sequence[str]) -> Command:
-    options = ("--list-only", "--recursive", "--no-human-readable", *_FILES_ONLY[-1:], "--filter=merge -")
+    options = ("--list-only", "--recursive", "--no-human-readable", *_FILES_ONLY[-1:], _RULES)
     return _call(way, options, [way.root], rules)
 
 
@@ -111,13 +113,13 @@ def bring(way: Way, paths: Iterable[str], into: Path, most_bytes: int) -> Comman
     folders = {f"{parent}/" for path in paths for parent in Path(path).parents if parent != Path()}
     rules = [*(f"+ /{path}" for path in [*sorted(folders), *paths]), "- *"]
     size = f"--max-size={most_bytes}"
-    options = ("--recursive", *_FILES_ONLY, "--no-perms", "--chmod=D700,F600", "--whole-file", size, "--filter=merge -")
+    options = ("--recursive", *_FILES_ONLY, "--no-perms", "--chmod=D700,F600", "--whole-file", size, _RULES)
     return _call(way, options, [way.root, f"{into}/"], rules)._replace(file_bytes=most_bytes)
 
 
 def make(way: Way, empty: Path) -> Command:
     """Make the folder of the place when it alone is missing. `empty` is an empty folder of ours."""
-    return _call(way, ("--dirs", *_WRITING, "--filter=merge -"), [f"{empty}/", way.root], ["- *"])
+    return _call(way, ("--dirs", *_WRITING, _RULES), [f"{empty}/", way.root], ["- *"])
 
 
 def send(way: Way, origin: str, folder: Path, names: Iterable[str], *options: str) -> Command:
@@ -127,13 +129,18 @@ def send(way: Way, origin: str, folder: Path, names: Iterable[str], *options: st
 
 
 def remove(way: Way, origin: str, empty: Path, names: Iterable[str]) -> Command:
-    """Remove these files of our feed, and nothing else: they are missing in `empty`."""
-    return _call(way, ("--delete-missing-args", *_WRITING, *_NAMED), [f"{empty}/", f"{way.root}{origin}/"], names)
+    """Remove these files of our feed, and nothing else: all others are protected.
+
+    `empty` is a folder without files, with the folders that these stand in.
+    """
+    rules = [*(f"R /{name}" for name in names), "P *"]
+    return _call(way, ("--recursive", "--delete", *_WRITING, _RULES), [f"{empty}/", f"{way.root}{origin}/"], rules)
 
 
 # New files and folders get the rights that are usual in the place.
 _WRITING: Final = (*_FILES_ONLY, "--no-perms", "--chmod=ugo=rwX")
-_NAMED: Final = ("--no-relative", "--files-from=-")
+_NAMED: Final = ("--relative", "--files-from=-")
+_RULES: Final = "--filter=merge -"
 
 
 def _call(way: Way, options: Sequence[str], places: Sequence[str], lines: Iterable[str]) -> Command:
@@ -193,7 +200,7 @@ def read_listing(output: bytes, below: str = "") -> Seen:
         elif ORIGIN.fullmatch(origin) and FEED_FILE.fullmatch(name) and kind != "d":
             feeds.setdefault(origin, {})[name] = size if kind == "-" else -1
             ignored += kind != "-"
-        else:
+        elif not (ORIGIN.fullmatch(origin) and FEED_FOLDER.fullmatch(name) and kind == "d"):
             others |= set() if inside else {origin}
             ignored += 1
     return Seen(is_folder, feeds, frozenset(folders), frozenset(others), ignored)
