@@ -26,6 +26,7 @@ from federation.verification import line_end
 from journal import (
     ActionClass,
     DamagedStore,
+    Decided,
     FormatTooNew,
     InvalidInput,
     LocalHead,
@@ -190,6 +191,11 @@ class Holdings:
             kept = None
         if kept is not None and kept.seq == self.store.position().seq:
             return
+        if kept is None:  # all that was ever decided is known without reading the log
+            position = self.store.position()
+            found = self.store.decisions(position.seq)
+            self.index.apply_local((), (), [own for record in found for own in self._decisions(record)], position)
+            return
         for gap in self.store.gaps(kept):
             records = [entry.record for entry in gap.entries if not entry.void]
             decided = [found for record in records for found in self._decisions(record)]
@@ -198,7 +204,7 @@ class Holdings:
             unnamed = [Ref(*cause[:2]) for cause in causes if cause is not None]
             self.index.apply_local(touched, unnamed, decided, gap.position)
 
-    def _decisions(self, record: Record) -> Iterator[Decision]:
+    def _decisions(self, record: Record | Decided) -> Iterator[Decision]:
         """The version a record decides about: every accept of any kind, every reject, and what undoes one [K3] [K5]."""
         accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.cause is not None
         if record.cause is None or not (accepts or record.action in ("reject", "reopen")):

@@ -1,5 +1,7 @@
 """The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else."""
 
+from journal.archive import Archived
+from journal.checkpoints import Taken
 from journal.codec import (
     C_SUFFIX_BYTES,
     BadRange,
@@ -53,6 +55,7 @@ from journal.model import (
     RECORD_VERSION,
     SEGMENT_FORMAT,
     ActionClass,
+    Decided,
     Draft,
     Header,
     LocalHead,
@@ -79,12 +82,14 @@ __all__ = [
     "RECORD_VERSION",
     "SEGMENT_FORMAT",
     "ActionClass",
+    "Archived",
     "BadRange",
     "CacheUnreadable",
     "Committed",
     "CursorUnreadable",
     "DamagedStore",
     "Database",
+    "Decided",
     "Disk",
     "DiskFailed",
     "Draft",
@@ -118,6 +123,7 @@ __all__ = [
     "StoreExists",
     "StoreLocked",
     "StoreReadOnly",
+    "Taken",
     "Told",
     "Unseen",
     "Version",

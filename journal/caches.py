@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from journal.checkpoints import Checkpoints
 from journal.database import drop
 from journal.disk import Disk, is_temporary
 from journal.entity_files import EntityFiles, Watermark
@@ -26,11 +27,11 @@ from journal.errors import (
     LogShorterThanKnown,
     StoreLocked,
 )
-from journal.index import Index, Position
+from journal.index import Index, Position, Torn
 from journal.log import Gap, Log
 from journal.machine import Machine
-from journal.model import EXECUTION_TYPES, LocalHead
-from journal.projection import changes_entity, head_of
+from journal.model import EXECUTION_TYPES, Decided, LocalHead
+from journal.projection import changes_entity, decided_of, head_of
 
 INDEX_FILE: Final = "index.sqlite3"
 _PAGE: Final = 1_000  # heads of a list that are held at once
@@ -46,6 +47,7 @@ class Caches:
         self._disk = disk
         self._log = log
         self._machine = machine
+        self.checkpoints = Checkpoints(disk, log)
         self._index_path = folder / INDEX_FILE
         self._index: Index | None = None
         self._is_private = False  # the index is one that nobody else sees: its file cannot be used
@@ -109,7 +111,7 @@ class Caches:
             pass  # the log is the truth
         self._index, self._is_private = Index.in_memory(), True
         try:
-            start = self._log.start()
+            start = self._restored(self._index)
             self._replay(self._index, start, self._log.gaps_while_written(start, 0))
         except (DamagedStore, FormatTooNew) as error:
             return error
@@ -133,6 +135,10 @@ class Caches:
         self.close()
         drop(self._disk, self._index_path)
 
+    def snapshot(self) -> Index:
+        """The index as it is now, for one who reads all of it while others write."""
+        return Index.snapshot(self._disk, self._index_path)
+
     # --- the writing side: the caller holds the store lock ---
 
     def catch_up(self, published_seq: int) -> Position:
@@ -151,7 +157,7 @@ class Caches:
     def _catch_up(self, index: Index, published_seq: int) -> Position:
         self._mark, position = self.files.watermark(), index.position()
         behind = self._mark.behind(self._machine.boot_id)
-        known = max(position.seq if position else 0, self._mark.applied_seq, published_seq)
+        known = max(self._known_seq(position), self._mark.applied_seq, published_seq)
         if position is not None and not self._log.fits(position):
             self._refuse_shorter(self._read_last_seq(known), known)
             self._drop_index()
@@ -159,7 +165,7 @@ class Caches:
         if position is None or not self._log.is_at_end(position):
             # found, not written by us: durable before anything speaks of it [J7]
             self._log.sync_newest(0 if position is None else position.segment)
-            position = position or self._log.start()
+            position = position or self._restored(index)
             position = self._replay(index, position, self._log.gaps(position, known))
         elif not self._tail_known:
             self._log.header(self._log.newest())  # a later program may have begun it [J12]
@@ -186,28 +192,39 @@ class Caches:
             text = f"the log ends at seq {last_seq}, but seq {known_seq} was written"
             raise LogShorterThanKnown(text, path=self._log.folder, seq=known_seq, rule="J11")
 
+    def _known_seq(self, position: Position | None) -> int:
+        """How far the index went, or without one a checkpoint."""
+        return self.checkpoints.known_seq() if position is None else position.seq
+
+    def _restored(self, index: Index) -> Position:
+        """Fill an empty index as far as a checkpoint goes; the start of the log where there is none [J14]."""
+        return self.checkpoints.restore(index) or self._log.start()
+
     def _read_last_seq(self, known_seq: int) -> int:
-        """Where the log ends, read from its start."""
-        end = self._log.start()
+        """Where the log ends, read from the newest checkpoint on."""
+        whole = next(self.checkpoints.whole(), None)
+        end = self._log.start() if whole is None else whole[0].position
         for gap in self._log.gaps(end, known_seq):
             end = gap.position
         return end.seq
 
     def _replay(self, index: Index, position: Position, gaps: Iterator[Gap]) -> Position:
         for gap in gaps:
-            torn = [(gap.segment.first_seq, bad.offset, bad.end, bad.broken) for bad in gap.bad]
-            index.apply(_heads(gap), gap.position, torn)
+            torn = [Torn(gap.segment.first_seq, bad.offset, bad.end, bad.broken) for bad in gap.bad]
+            index.apply(_heads(gap), gap.position, torn, _decided(gap))
             position = gap.position
         return position
 
-    def absorb(self, heads: Sequence[LocalHead], after: Position, payloads: Mapping[int, bytes]) -> str | None:
+    def absorb(
+        self, heads: Sequence[LocalHead], after: Position, decided: Sequence[Decided], payloads: Mapping[int, bytes]
+    ) -> str | None:
         """Take in what was just written; the records are safe: a problem is told, not raised [P1].
 
         `payloads` by seq, of records that have them in their lines.
         """
         files_are_current, self._last_seq = self._mark.applied_seq >= self._last_seq, after.seq
         try:
-            self._any_index().apply(heads, after, ())
+            self._any_index().apply(heads, after, (), decided)
             if files_are_current:
                 newest = {(head.item_type, head.item_id): head for head in heads}
                 self.files.write(newest.values(), lambda head: self._payload(head, payloads))
@@ -233,15 +250,20 @@ class Caches:
     def rebuild(self, published_seq: int) -> None:
         """Delete index and files and make them again. LogShorterThanKnown before anything is deleted [J11]."""
         position = self._open_for_writing().position()
-        known = max(position.seq if position else 0, self.files.watermark().applied_seq, published_seq)
+        known = max(self._known_seq(position), self.files.watermark().applied_seq, published_seq)
         self._refuse_shorter(self._read_last_seq(known), known)
         self._drop_index()
         self.files.forget()
         end = self.catch_up(published_seq)
         self.files.remove_strays(self._open_for_writing().head, end.seq)
-        names = filter(is_temporary, self._disk.names(self._log.folder))
-        for path in [*(self._log.folder / name for name in names), *self._log.blobs.left_over()]:
+        for path in self._left_over():
             self._disk.remove(path)
+
+    def _left_over(self) -> list[Path]:
+        """What interrupted writes left in the folders of the journal."""
+        folders = (self._log.folder, self._log.archive, self.checkpoints.folder)
+        found = [folder / name for folder in folders for name in self._disk.each_name(folder) if is_temporary(name)]
+        return [*found, *self._log.blobs.left_over()]
 
     # --- the reading side ---
 
@@ -314,6 +336,10 @@ def _heads(gap: Gap) -> list[LocalHead]:
         for entry in gap.entries
         if not entry.void and changes_entity(entry.record)
     ]
+
+
+def _decided(gap: Gap) -> list[Decided]:
+    return [found for entry in gap.entries if not entry.void and (found := decided_of(entry.record)) is not None]
 
 
 def _broken(index: Index) -> str | None:

@@ -8,6 +8,7 @@ Readers do not know of each other. Only what the index has applied is shown: tha
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -154,10 +155,11 @@ class Cursors:
         path = self.path(reader)
         cursor = self._read(path) if since is None else None
         seq = cursor.seq if cursor else since or 0
-        oldest = self._log.segments()[0].first_seq
+        oldest = self._log.live()[0].first_seq
         parked = self._parked(seq + 1, oldest - 1) if seq + 1 < oldest else None
         is_checked = cursor is not None and parked is None
-        start = self._behind(cursor, path) if cursor and is_checked else self._log.position_at(seq)
+        begin = seq if parked is None else oldest - 1
+        start = self._behind(cursor, path) if cursor and is_checked else self._log.position_at(begin)
         return Unseen(seq, max(end.seq, seq), parked, gaps(start))
 
     def _behind(self, cursor: Cursor, path: Path) -> Position:
@@ -191,7 +193,18 @@ class Cursors:
 
     def _parked(self, first_seq: int, last_seq: int) -> Parked:
         """What the archive says of records that no live segment holds any more."""
-        return Parked(first_seq, last_seq, None, None)
+        types: Counter[str] = Counter()
+        start = self._log.position_at(first_seq - 1)
+        if start.seq >= first_seq:
+            return Parked(first_seq, last_seq, None, None)
+        for gap in self._log.gaps(start):
+            if gap.segment.first_seq > last_seq:
+                break
+            if any(bad.broken for bad in gap.bad):
+                return Parked(first_seq, last_seq, None, None)
+            records = [entry.record for entry in gap.entries if not entry.void and entry.record.seq >= first_seq]
+            types.update(record.item_type for record in records if not _is_internal(record))
+        return Parked(first_seq, last_seq, types.total(), dict(types))
 
 
 class _Search(NamedTuple):

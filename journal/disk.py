@@ -11,11 +11,11 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from journal.errors import DamagedStore, DiskFailed, NotAStore, StoreLocked, StoreReadOnly
+from journal.errors import DamagedStore, DiskFailed, JournalError, NotAStore, StoreLocked, StoreReadOnly
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -42,13 +42,24 @@ class Disk:
         except OSError as error:
             raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
 
-    def read_if_there(self, path: Path) -> bytes | None:
-        """All bytes of a file, or None when there is none; DamagedStore when it cannot be read."""
+    def read_if_there(self, path: Path, start: int = 0, size: int = -1) -> bytes | None:
+        """Bytes of a file as `read`, or None when there is none; DamagedStore when it cannot be read."""
         try:
-            return self._read_file(path, 0, -1)
+            return self._read_file(path, start, size)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
+            raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
+
+    def chunks(self, path: Path, size: int) -> Generator[bytes]:
+        """A file piece by piece, as it stood when the first was asked for; DamagedStore as `read`."""
+        try:
+            with self._opened(path) as (descriptor, _):
+                start = 0
+                while part := self._read(descriptor, size, start):
+                    start += len(part)
+                    yield part
+        except OSError as error:
             raise DamagedStore(f"cannot be read: {error.strerror}", path=path, rule="J11") from error
 
     def size(self, path: Path) -> int | None:
@@ -129,13 +140,17 @@ class Disk:
 
     def replace_durably(self, path: Path, data: bytes) -> None:
         """Create or replace a file whole and durable: temp file, fsync, rename, fsync of the folder [J8] [F4]."""
-        temporary = self._write_temporary(path, data, durable=True)
+        self.stream_durably(path, [data])
+
+    def stream_durably(self, path: Path, parts: Iterable[bytes]) -> None:
+        """The same for bytes that come piece by piece; whatever stops them leaves the former file."""
+        temporary = self._write_temporary(path, parts, durable=True)
         self._put_in_place(temporary, path)
         self.sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes) -> None:
         """Create or replace a file atomically but not durably: for caches, which a reboot may lose [P4]."""
-        temporary = self._write_temporary(path, data, durable=False)
+        temporary = self._write_temporary(path, [data], durable=False)
         self._put_in_place(temporary, path)
 
     def move_durably(self, source: Path, target: Path) -> None:
@@ -196,7 +211,7 @@ class Disk:
     def remove(self, path: Path) -> None:
         """Remove a file; fine when it is gone."""
         try:
-            os.unlink(path)
+            self._unlink(path)
         except OSError as error:
             if error.errno not in _NOT_THERE:
                 raise DiskFailed(f"cannot be removed: {error.strerror}", path=path) from error
@@ -254,16 +269,27 @@ class Disk:
     def _rename(self, source: Path, target: Path) -> None:
         os.rename(source, target)
 
+    def _unlink(self, path: Path) -> None:
+        os.unlink(path)
+
     # --- inside ---
 
-    def _read_file(self, path: Path, start: int, size: int) -> bytes:
+    @contextlib.contextmanager
+    def _opened(self, path: Path) -> Iterator[tuple[int, int]]:
+        """A regular file open for reading, and its size."""
         # O_NONBLOCK: a pipe by that name must not hang the reader
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise DamagedStore("not a regular file", path=path)
-            wanted = max(found.st_size - start, 0)
+            yield descriptor, found.st_size
+        finally:
+            os.close(descriptor)
+
+    def _read_file(self, path: Path, start: int, size: int) -> bytes:
+        with self._opened(path) as (descriptor, length):
+            wanted = max(length - start, 0)
             wanted = wanted if size < 0 else min(wanted, size)
             parts: list[bytes] = []
             while wanted > 0 and (part := self._read(descriptor, wanted, start)):
@@ -271,8 +297,6 @@ class Disk:
                 start += len(part)
                 wanted -= len(part)
             return parts[0] if len(parts) == 1 else b"".join(parts)
-        finally:
-            os.close(descriptor)
 
     def _put_in_place(self, temporary: Path, path: Path) -> None:
         try:
@@ -312,21 +336,24 @@ class Disk:
         if self._poisoned is not None:
             raise StoreReadOnly("read-only since a failed write", path=self._poisoned, rule="J5")
 
-    def _write_temporary(self, path: Path, data: bytes, *, durable: bool) -> Path:
+    def _write_temporary(self, path: Path, parts: Iterable[bytes], *, durable: bool) -> Path:
         temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
             try:
                 os.fchmod(descriptor, FILE_MODE)  # the umask may have taken bits away
-                if self._write(descriptor, data) != len(data):
-                    raise OSError(errno.ENOSPC, "short write")
+                for data in parts:
+                    if self._write(descriptor, data) != len(data):
+                        raise OSError(errno.ENOSPC, "short write")
                 if durable:
                     self._fsync(descriptor)  # content before name: a rename must never show a torn file
             finally:
                 os.close(descriptor)
-        except OSError as error:
+        except (OSError, JournalError) as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if isinstance(error, JournalError):  # whoever makes the parts could not go on
+                raise
             raise DiskFailed(f"write failed: {error.strerror}", path=path) from error
         return temporary
 

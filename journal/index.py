@@ -1,4 +1,4 @@
-"""Index: a SQLite cache of the newest record of every local entity, live or deleted.
+"""Index: a SQLite cache of the newest record of every local entity, live or deleted, and of all local decisions.
 
 A pure function of the log up to its position; position and effect move in one transaction, so it is never ahead [P1]
 and a half-applied gap cannot be seen. Deleted or unreadable, it is built again by replay.
@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from journal.database import Database, Schema
 from journal.disk import Disk
-from journal.model import RECORD_VERSION, SEGMENT_FORMAT, LocalHead, Place, Version
+from journal.model import MAX_SEQ, RECORD_VERSION, SEGMENT_FORMAT, Decided, LocalHead, Place, Version
 
 # A program that writes newer records must not have its index taken over by one that cannot read them [J12].
-_LAYOUT: Final = SEGMENT_FORMAT * 10_000 + RECORD_VERSION * 100 + 1
+_LAYOUT: Final = SEGMENT_FORMAT * 10_000 + RECORD_VERSION * 100 + 2
 _STATEMENTS: Final = """
 CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -28,6 +28,8 @@ CREATE TABLE entities (item_type TEXT NOT NULL, item_id TEXT NOT NULL, folded_id
     PRIMARY KEY (item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX entities_folded ON entities (item_type, folded_id);
 CREATE INDEX entities_seq ON entities (seq);
+CREATE TABLE decisions (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT,
+    cause TEXT NOT NULL, root TEXT) STRICT;
 CREATE TABLE torn (segment INTEGER NOT NULL, offset INTEGER NOT NULL, end INTEGER NOT NULL, broken INTEGER NOT NULL,
     PRIMARY KEY (segment, offset)) STRICT, WITHOUT ROWID;
 """
@@ -47,6 +49,15 @@ class Position(NamedTuple):
     segment: int
     offset: int
     size: int
+
+
+class Torn(NamedTuple):
+    """Bytes of a segment that belong to no record; `broken`: records were lost there [J7]."""
+
+    segment: int
+    offset: int
+    end: int
+    broken: bool
 
 
 _SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM position")
@@ -73,6 +84,13 @@ class Index:
         return cls(Database.in_memory(_SCHEMA))
 
     @classmethod
+    def snapshot(cls, disk: Disk, path: Path) -> Index:
+        """The index as it is now, whatever is written to it afterwards; raises as `open`."""
+        found = Database.open(disk, path, _SCHEMA)
+        found.hold_still()
+        return cls(found)
+
+    @classmethod
     def look(cls, disk: Disk, path: Path) -> Index | None:
         """An index as it is, for one who changes no byte; None when there is none. Raises as `open`."""
         found = Database.look(disk, path, _SCHEMA)
@@ -87,10 +105,20 @@ class Index:
         row = self._db.one("SELECT seq, c, segment, offset, size FROM position", ())
         return Position(*row) if row else None
 
-    def apply(self, heads: Iterable[LocalHead], position: Position, torn: Iterable[tuple[int, int, int, bool]]) -> None:
-        """Move position and effect in one transaction [P1]; heads in log order, the later of one entity wins."""
+    def apply(
+        self,
+        heads: Iterable[LocalHead],
+        position: Position,
+        torn: Iterable[Torn] = (),
+        decided: Iterable[Decided] = (),
+    ) -> None:
+        """Move position and effect in one transaction [P1]; heads in log order, the later of one entity wins.
+
+        Each is taken up once: heads, decisions, torn ranges. What is raised on the way undoes all of it.
+        """
         with self._db.change() as db:
             db.executemany(_PUT_HEAD, (_row(head) for head in heads))
+            db.executemany("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?)", decided)
             db.executemany("INSERT OR REPLACE INTO torn VALUES (?, ?, ?, ?)", torn)
             db.execute("INSERT OR REPLACE INTO position VALUES (1, ?, ?, ?, ?, ?)", position)
 
@@ -141,10 +169,17 @@ class Index:
         """Heads whose newest record came after `seq`, in log order: what a projection behind the index lacks [P1]."""
         return map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities WHERE seq > ? ORDER BY seq", (seq,)))
 
-    def bad_ranges(self) -> list[tuple[int, int, int, bool]]:
+    def decisions(self, up_to: int = MAX_SEQ) -> Iterator[Decided]:
+        """What was decided about foreign records up to a seq, in log order."""
+        rows = self._db.rows(
+            "SELECT seq, action, item_type, item_id, cause, root FROM decisions WHERE seq <= ? ORDER BY seq", (up_to,)
+        )
+        return (Decided(*row) for row in rows)
+
+    def bad_ranges(self) -> list[Torn]:
         """Ranges of the log that belong to no record, as found: (segment, offset, end, broken)."""
         rows = self._db.rows("SELECT segment, offset, end, broken FROM torn ORDER BY segment, offset", ())
-        return [(segment, offset, end, bool(broken)) for segment, offset, end, broken in rows]
+        return [Torn(segment, offset, end, bool(broken)) for segment, offset, end, broken in rows]
 
     def first_broken_range(self) -> tuple[int, int, int] | None:
         """The first range of the log where records were damaged: (segment, offset, end) [J7]."""

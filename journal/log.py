@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,7 +39,7 @@ _BEFORE_BYTES: Final = C_SUFFIX_BYTES + 3  # the c of the line before, its newli
 
 
 class Segment(NamedTuple):
-    """A file of the log."""
+    """A file of the log, and where it stood when it was listed: it may have been archived since."""
 
     first_seq: int
     path: Path
@@ -65,40 +65,72 @@ class _Entrance(NamedTuple):
 
 
 class Log:
-    """The segments in one folder."""
+    """The segments in one folder, and the older ones in its archive: what asks for a seq need not know where it is."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
         self.folder = folder
         self.blobs = Blobs(disk, folder / BLOBS_FOLDER)
+        self.archive = folder / "archive"
 
     def segments(self) -> list[Segment]:
-        """All segments by number [J8]; DamagedStore when there is none: a store never starts again at seq 1 [J11]."""
+        """All segments by number [J8], archived ones included; of one that stands in both places the live one."""
+        live = self.live()
+        names = {segment.first_seq for segment in live}
+        return sorted([*live, *(segment for segment in self.archived() if segment.first_seq not in names)])
+
+    def live(self) -> list[Segment]:
+        """The segments that are not archived; DamagedStore when there is none: no store begins at seq 1 again [J11]."""
         try:
-            names = self._disk.names(self.folder)
+            found = self._segments_in(self.folder, self._disk.names(self.folder))
         except NotAStore:
-            names = []
-        found = [Segment(int(match[1]), self.folder / name) for name in names if (match := _NAME.fullmatch(name))]
+            found = []
         if not found:
             raise DamagedStore("no segment is left", path=self.folder, rule="J11")
-        return sorted(found)
+        return found
+
+    def archived(self) -> list[Segment]:
+        """The segments in the archive."""
+        return self._segments_in(self.archive, self._disk.each_name(self.archive))
+
+    def _segments_in(self, folder: Path, names: Iterable[str]) -> list[Segment]:
+        return sorted(Segment(int(match[1]), folder / name) for name in names if (match := _NAME.fullmatch(name)))
+
+    def reaching(self, first_seq: int) -> list[Segment]:
+        """The segments from the one that begins with a seq; the archive is looked into only for what is not live."""
+        live = self.live()
+        return live if live[0].first_seq <= first_seq else self.segments()
 
     def start(self) -> Position:
         """The position before the first record; DamagedStore when the first segment is gone [J11]."""
-        first = self.segments()[0]
+        first = self.reaching(1)[0]
         if first.first_seq != 1:
-            raise DamagedStore(f"the log begins at seq {first.first_seq}", path=self.folder, seq=1, rule="J11")
+            text = f"the log begins at seq {first.first_seq}: older records are gone, from journal/archive too"
+            raise DamagedStore(text, path=self.folder, seq=1, rule="J11")
         return self._start_of(first)
 
     def read(self, first_seq: int, start: int = 0, size: int = -1) -> bytes:
         """Bytes of a segment, as `Disk.read`."""
         return self._disk.read(self.path(first_seq), start, size)
+        """Bytes of a segment, live or archived, as `Disk.read`; one that is archived meanwhile is in both places."""
+        data = self._disk.read_if_there(self.path(first_seq), start, size)
+        if data is None:
+            data = self._disk.read_if_there(self.archive_path(first_seq), start, size)
+        if data is None:
+            text = "cannot be read: it is in neither journal nor journal/archive"
+            raise DamagedStore(text, path=self.path(first_seq), rule="J11")
+        return data
+
+    def size(self, first_seq: int) -> int | None:
+        """Bytes of a segment, live or archived; None when it is in neither place."""
+        size = self._disk.size(self.path(first_seq))
+        return self._disk.size(self.archive_path(first_seq)) if size is None else size
 
     def header(self, segment: Segment) -> tuple[Header, int]:
         """A segment's header and the bytes it takes, newline included."""
         data, wanted = b"", _HEADER_BYTES
         while (length := data.find(b"\n") + 1) == 0:
-            data = self._disk.read(segment.path, 0, wanted)
+            data = self.read(segment.first_seq, 0, wanted)
             if b"\n" not in data and (len(data) < wanted or wanted > MAX_LINE_BYTES):
                 raise DamagedStore("segment without a whole header", path=segment.path, line=1, rule="J8")
             wanted *= 8
@@ -110,7 +142,7 @@ class Log:
 
     def newest(self) -> Segment:
         """The segment that is written to."""
-        return self.segments()[-1]
+        return self.live()[-1]
 
     def is_at_end(self, position: Position) -> bool:
         """Whether nothing was written since this position was taken; reads names and one size, no bytes."""
@@ -119,15 +151,14 @@ class Log:
 
     def fits(self, position: Position) -> bool:
         """Whether the line that ends at this position is still there with its c [J11]. Reads 73 bytes."""
-        path = self.path(position.segment)
-        size = self._disk.size(path)
+        size = self.size(position.segment)
         if size is None or size < max(position.offset, position.size):
             return False
         start = max(position.offset - C_SUFFIX_BYTES - 1, 0)
-        found = _last_c(self._disk.read(path, start, position.offset - start))
+        found = _last_c(self.read(position.segment, start, position.offset - start))
         if found is not None:
             return found == position.c
-        segment = Segment(position.segment, path)
+        segment = Segment(position.segment, self.path(position.segment))
         header, length = self.header(segment)
         return length == position.offset and bytes.fromhex(header.prev_c) == position.c
 
@@ -138,7 +169,7 @@ class Log:
         Errors name file, line and rule. What stands before a record that cannot be read comes first, then DamagedStore
         or FormatTooNew is raised [J12].
         """
-        segments = self.segments()
+        segments = self.reaching(position.segment)
         if position.segment > segments[-1].first_seq:
             raise DamagedStore("the newest segment is gone", path=self.path(position.segment), rule="J11")
         for segment in segments:
@@ -175,7 +206,7 @@ class Log:
     def _gap(self, start: _Entrance, known_seq: int | None) -> tuple[Gap, JournalError | None]:
         """The rest of a segment, and what stopped the reading, if anything did; known_seq: in the tail only."""
         segment, position = start.segment, start.position
-        data = self._disk.read(segment.path, position.offset)
+        data = self.read(segment.first_seq, position.offset)
         found = scan(data, position.offset, position.c)
         if known_seq is not None:
             found = settle_tail(found, known_seq)
@@ -203,11 +234,11 @@ class Log:
 
     def line_number(self, segment: Segment, offset: int) -> int:
         """The line of a segment, as editors count, that begins at a byte."""
-        return self._disk.read(segment.path, 0, offset).count(b"\n") + 1
+        return self.read(segment.first_seq, 0, offset).count(b"\n") + 1
 
     def position_at(self, seq: int) -> Position:
         """A position at or before `seq`, at the start of a segment, found by names alone [J8]."""
-        segments = self.segments()
+        segments = self.reaching(seq + 1)
         before = [segment for segment in segments if segment.first_seq <= seq + 1] or segments[:1]
         return self._start_of(before[-1])
 
@@ -215,7 +246,7 @@ class Log:
         """The bytes of one line, checked against the line before it; DamagedStore when it is not as it was written."""
         segment = Segment(place.segment, self.path(place.segment))
         start = max(place.offset - _BEFORE_BYTES, 0)
-        data = self._disk.read(segment.path, start, place.offset - start + place.length)
+        data = self.read(segment.first_seq, start, place.offset - start + place.length)
         before, line = data[: place.offset - start], data[place.offset - start :]
         if len(line) != place.length:
             raise DamagedStore(f"ends before byte {place.offset + place.length}", path=segment.path, rule="J11")
@@ -266,12 +297,22 @@ class Log:
     def _stands(self, segment: Segment, offset: int, line: bytes) -> bool:
         """Whether a line is a good one of its segment: the slow way, for a line behind a fragment."""
         found = self._start_of(segment)
-        data = self._disk.read(segment.path, found.offset)
+        data = self.read(segment.first_seq, found.offset)
         return any(
             item.offset == offset and item.data == line
             for item in scan(data, found.offset, found.c)
             if isinstance(item, Line)
         )
+
+    def lines_with(self, first_seq: int, text: bytes) -> list[bytes]:
+        """The lines of a segment that hold some text, as they stand: nothing about them was checked."""
+        data, found, at = self.read(first_seq), [], 0
+        while (at := data.find(text, at)) >= 0:
+            end = data.find(b"\n", at)
+            end = len(data) if end < 0 else end
+            found.append(data[data.rfind(b"\n", 0, at) + 1 : end])
+            at = end
+        return found
 
     def tail_bytes(self, position: Position) -> bytes:
         """The bytes behind the last good line [J7]."""
@@ -309,8 +350,12 @@ class Log:
         return Position(position.seq, position.c, first_seq, len(header), len(header))
 
     def path(self, first_seq: int) -> Path:
-        """Where the segment that begins with this seq stands."""
+        """Where the segment that begins with this seq stands as long as it is live."""
         return self.folder / f"seg-{first_seq:08d}.jsonl"
+
+    def archive_path(self, first_seq: int) -> Path:
+        """Where it stands once it is archived."""
+        return self.archive / self.path(first_seq).name
 
     def _start_of(self, segment: Segment) -> Position:
         header, length = self.header(segment)

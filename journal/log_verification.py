@@ -7,17 +7,16 @@ it does not know. Memory is bounded by one segment.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from journal.codec import BadRange, Entry, Line, chain_start, decode_record, mark_void, scan, seq_of, settle_tail
-from journal.disk import Disk
 from journal.errors import DamagedStore, FormatTooNew
 from journal.findings import Findings, Severity
 from journal.index import Index, Position
 from journal.log import Log, Segment
 from journal.model import JOURNAL_TYPE, ActionClass, BlobRef, Header, LocalHead, Record
-from journal.projection import changes_entity, head_of
+from journal.projection import changes_entity, decided_of, head_of
 
 
 class Extent(NamedTuple):
@@ -35,18 +34,29 @@ class _Numbered(NamedTuple):
     record: Record
 
 
+class Stop(NamedTuple):
+    """A seq at which somebody wants to look at the fold; each in order, when all records up to it are in.
+
+    The second argument is the first seq of the log that is there.
+    """
+
+    seq: int
+    look: Callable[[Index, int], None]
+
+
 class LogWalk:
     """The state of one walk: where it stands, and what it folded so far."""
 
-    def __init__(self, disk: Disk, log: Log, found: Findings, origins: Sequence[str], known_seq: int) -> None:
+    def __init__(self, log: Log, found: Findings, origins: Sequence[str], known_seq: int) -> None:
         self.fold = Index.in_memory()
         self.position = Position(0, b"", 0, 0, 0)
         self.records = 0
+        self.first_seq = 1  # the first that is there: above 1, older segments are gone [J11]
+        self.stops: list[Stop] = []
         self.is_broken = False  # records were damaged: what builds on them is told less loudly
         self.is_complete = True  # False: the rest cannot be read by this program
         self.c_of: dict[int, str | None] = {}  # filled in for the seqs that are keys when the walk begins
         self.blobs: set[BlobRef] = set()  # those that records refer to
-        self._disk = disk
         self._log = log
         self._found = found
         self._origins = origins
@@ -71,7 +81,7 @@ class LogWalk:
         header, length = self._log.header(segment)
         before = bytes.fromhex(header.prev_c)
         self._check_header(segment, header, is_first=is_first)
-        data = self._disk.read(segment.path, length, max(extent.size - length, 0))
+        data = self._log.read(segment.first_seq, length, max(extent.size - length, 0))
         found = scan(data, length, before)
         if is_last:
             found = settle_tail(found, self._known_seq)
@@ -88,8 +98,10 @@ class LogWalk:
         if header.origin_store_id not in self._origins:
             wrong.append(f"origin {header.origin_store_id}, which this store never had [I1]")
         if is_first:
+            self.first_seq = header.first_seq
             if header.first_seq != 1:
-                wrong.append(f"the log begins at seq {header.first_seq}: older records are gone [J11]")
+                what = f"the log begins at seq {header.first_seq}"
+                wrong.append(f"{what}: older records are gone [J11], from journal/archive too")
             elif bytes.fromhex(header.prev_c) != chain_start(header.origin_store_id):
                 wrong.append("the chain does not begin with the origin [J4]")
         elif bytes.fromhex(header.prev_c) != self.position.c:
@@ -195,6 +207,7 @@ class LogWalk:
         counting = [entry for entry in entries if not entry.void]
         revs = self._revs_before(counting)
         heads: list[LocalHead] = []
+        decided = [found for entry in counting if (found := decided_of(entry.record)) is not None]
         for entry in counting:
             record, line_number = entry.record, line_numbers[entry.line.offset]
             try:
@@ -211,7 +224,12 @@ class LogWalk:
                 self._found.add(
                     "record-incomplete", "error", message, path=segment.path, line=line_number, seq=record.seq
                 )
-        self.fold.apply(heads, self.position, ())
+        while self.stops and self.stops[0].seq <= self.position.seq:
+            stop = self.stops.pop(0)
+            up_to = [head for head in heads if head.seq <= stop.seq]
+            self.fold.apply(up_to, self.position, (), [found for found in decided if found.seq <= stop.seq])
+            stop.look(self.fold, self.first_seq)
+        self.fold.apply(heads, self.position, (), decided)
 
     def _revs_before(self, entries: Sequence[Entry]) -> dict[tuple[str, str], int]:
         keys = {(entry.record.item_type, entry.record.item_id or "") for entry in entries}
@@ -220,7 +238,8 @@ class LogWalk:
     def _check_rev(self, segment: Segment, head: LocalHead, line_number: int, revs: dict[tuple[str, str], int]) -> None:
         key = (head.item_type, head.item_id)
         expected = revs.get(key, 0) + 1
-        if head.entity_rev != expected:
+        is_known = key in revs or self.first_seq == 1  # else its older revs may stand in what is gone
+        if head.entity_rev != expected and is_known:
             message = f"rev {head.entity_rev} of {head.item_type}/{head.item_id}, expected {expected} [J3]"
             severity: Severity = "warning" if self.is_broken else "error"
             self._found.add("rev-jump", severity, message, path=segment.path, line=line_number, seq=head.seq)

@@ -235,6 +235,22 @@ class LocalHead(NamedTuple):
     place: Place
 
 
+class Decided(NamedTuple):
+    """A record about a foreign one: an accept of any kind, a reject, and what undoes or delays one [J2]."""
+
+    seq: int
+    action: str
+    item_type: str
+    item_id: str | None
+    cause: str
+    root: str | None
+
+    @property
+    def action_class(self) -> ActionClass | None:
+        """The class of [J2], or None for an action this program does not know."""
+        return ACTIONS.get(self.action)
+
+
 class Written(NamedTuple):
     """A record that is on disk now, as callers report it."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from journal.codec import Entry
 from journal.errors import DamagedStore
-from journal.model import ActionClass, LocalHead, Place, Record, Version
+from journal.model import ActionClass, Decided, LocalHead, Place, Record, Version
 
 ENTITY_CLASSES: Final = frozenset([ActionClass.STATE, ActionClass.TOMBSTONE])
 
@@ -49,6 +49,13 @@ def head_of(entry: Entry, segment: int, origin: str) -> LocalHead:
         summary=record.summary,
         place=Place(segment, entry.line.offset, len(entry.line.data)),
     )
+
+
+def decided_of(record: Record) -> Decided | None:
+    """What a record says about a foreign one; None when it names no cause."""
+    if record.cause is None:
+        return None
+    return Decided(record.seq, record.action, record.item_type, record.item_id, record.cause, record.root)
 
 
 def document(head: LocalHead, payload: Mapping[str, Any] | None) -> bytes:

@@ -12,9 +12,11 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from journal import identity
+from journal import archive, checkpoints, identity
+from journal.archive import Archived
 from journal.birth import LOCK_FILE, STORE_FOLDER, make_store
 from journal.caches import BUSY, Caches
+from journal.checkpoints import Taken
 from journal.codec import Entry, Line, encode_payload, torn_note
 from journal.cursors import Cursors, Unseen
 from journal.disk import Disk
@@ -23,12 +25,12 @@ from journal.errors import NoSuchEntity, NotAStore, StoreCopied, StoreLocked
 from journal.findings import Report
 from journal.history import History, Query
 from journal.identity import Previous, StoreFile
-from journal.index import Position
+from journal.index import Index, Position, Torn
 from journal.log import Gap, Log
 from journal.machine import Machine, default_data_folder
-from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Draft, LocalHead, Record, Written
+from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Decided, Draft, LocalHead, Record, Written
 from journal.mutation import Author, Mutation, seal
-from journal.projection import changes_entity, head_of
+from journal.projection import changes_entity, decided_of, head_of
 from journal.verification import verify
 
 LOCK_TIMEOUT_SECONDS: Final = 10.0
@@ -272,7 +274,8 @@ class Store:
         ]
         records = [item.record for item in sealed]
         inline = {record.seq: data for record in records if (data := record.payload_bytes) is not None}
-        self._tell(self._caches.absorb(heads, after, inline))
+        decided = [found for record in records if (found := decided_of(record)) is not None]
+        self._tell(self._caches.absorb(heads, after, decided, inline))
         return records, after
 
     def _note_torn_tail(self, mutation: Mutation, position: Position, author: Author) -> Position:
@@ -400,6 +403,10 @@ class Store:
         """How far the caches have applied the log; callers may keep it and come back for what is new."""
         return self._caches.ask(lambda index: index.position()) or self._log.start()
 
+    def decisions(self, up_to: int) -> Iterator[Decided]:
+        """Every record about a foreign one up to a seq, in log order, as far as the caches have applied the log."""
+        return self._caches.ask(lambda index: index.decisions(up_to))
+
     def fits(self, position: Position) -> bool:
         """Whether a kept position is still one of this log."""
         return self._log.fits(position)
@@ -422,6 +429,22 @@ class Store:
 
     # --- caches ---
 
+    def checkpoint(self) -> Taken:
+        """Write down all that the store holds, so that a rebuild need not read the whole log [J14]; see `take`."""
+        return checkpoints.take(self, self._caches.checkpoints)
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether the log grew enough since the last checkpoint; asked when callers wait for nothing any more."""
+        return self._caches.checkpoints.is_due()
+
+    def gc(self) -> Archived:
+        """Put segments behind the second-newest checkpoint into the archive; see `park` [J15]."""
+        return archive.park(self, self._log, self._caches.checkpoints)
+
+    def index_snapshot(self) -> Index:
+        """The index as it is now, whatever is written meanwhile; to be closed."""
+        return self._caches.snapshot()
+
     def rebuild(self) -> None:
         """Delete index and projections and make them again from the log.
 
@@ -434,7 +457,7 @@ class Store:
         """Check everything that can be checked from the log, and change nothing."""
         return verify(self.disk, self.folder, self._log, self.file, self.machine)
 
-    def bad_ranges(self) -> Iterable[tuple[int, int, int, bool]]:
+    def bad_ranges(self) -> Iterable[Torn]:
         """Byte ranges of the log that belong to no record: (segment, offset, end, broken)."""
         return self._caches.ask(lambda index: index.bad_ranges())
 

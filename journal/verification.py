@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from journal import identity
 from journal.caches import INDEX_FILE
+from journal.checkpoint_verification import Comparison
+from journal.checkpoints import Checkpoints
 from journal.cursors import Cursor, Cursors
 from journal.disk import Disk, is_temporary
 from journal.entity_files import Drift, EntityFiles, Watermark
@@ -38,6 +40,7 @@ class _Remembered(NamedTuple):
     mark: Watermark
     published: dict[str, Any]
     cursors: dict[Path, Cursor]
+    checkpoint_seq: int
 
     @property
     def seqs(self) -> dict[str, int]:
@@ -45,6 +48,7 @@ class _Remembered(NamedTuple):
         return {
             "the index": 0 if self.position is None else self.position.seq,
             "the watermark of the projections": self.mark.applied_seq,
+            "a checkpoint": self.checkpoint_seq,
             "the last publish": identity.published_seq({"published": self.published}),
             **{f"reader {path.stem}": cursor.seq for path, cursor in self.cursors.items()},
         }
@@ -54,10 +58,12 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     """Check identity, log, index and projections of a store; writes nothing."""
     found = Findings()
     _check_identity(folder, file, found)
-    remembered = _remember(disk, folder, log, found)  # before the log is: so the log holds all of it
+    checkpoints = Checkpoints(disk, log)
+    remembered = _remember(disk, folder, log, checkpoints, found)  # before the log is: so the log holds all of it
     origins = [file.origin_store_id, *(previous.origin for previous in file.previous)]
-    walk = LogWalk(disk, log, found, origins, max(remembered.seqs.values()))
+    walk = LogWalk(log, found, origins, max(remembered.seqs.values()))
     walk.c_of = dict.fromkeys(remembered.seqs.values())
+    walk.stops = Comparison(checkpoints, found).stops()
     try:
         walk.walk(_extents(disk, log, found))
         _check_blobs(log, walk, found)
@@ -82,7 +88,7 @@ def _check_identity(folder: Path, file: StoreFile, found: Findings) -> None:
         found.add("identity", "error", message, path=folder / identity.STORE_FILE)
 
 
-def _remember(disk: Disk, folder: Path, log: Log, found: Findings) -> _Remembered:
+def _remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, found: Findings) -> _Remembered:
     mark = EntityFiles(disk, folder).watermark()
     cursors: dict[Path, Cursor] = {}
     for path, cursor in Cursors(disk, folder, log).all():
@@ -96,25 +102,26 @@ def _remember(disk: Disk, folder: Path, log: Log, found: Findings) -> _Remembere
         published = kept if isinstance(kept, dict) else {}
     except DamagedStore as error:
         found.add_error("identity", error)
+    index, position = None, None
     try:
         index = Index.look(disk, folder / INDEX_FILE)
-        return _Remembered(index, None if index is None else index.position(), mark, published, cursors)
+        position = None if index is None else index.position()
     except (CacheUnreadable, DiskFailed) as error:
         found.add("index-unreadable", "warning", error.message, path=error.path, fixable=True)
-    return _Remembered(None, None, mark, published, cursors)
+    return _Remembered(index, position, mark, published, cursors, checkpoints.known_seq())
 
 
 def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
     try:
         segments = log.segments()
-        extents = [Extent(segment, disk.size(segment.path) or 0) for segment in segments]
+        extents = [Extent(segment, log.size(segment.first_seq) or 0) for segment in segments]
         names = set(disk.names(log.folder)) - {segment.path.name for segment in segments} - _FOLDERS
     except DamagedStore as error:
         found.add_error("segment-unreadable", error)
         return []
     for name in sorted(names):
-        what = "left behind by an interrupted write" if is_temporary(name) else "no segment: it is not read"
-        found.add("stray-file", "info", what, path=log.folder / name, fixable=is_temporary(name))
+        _tell_stray(log.folder / name, found)
+    _check_archive(disk, log, found)
     return extents
 
 
@@ -126,6 +133,28 @@ def _check_blobs(log: Log, walk: LogWalk, found: Findings) -> None:
     for digest in log.blobs.names() if walk.is_complete and not walk.is_broken else ():
         if digest not in digests:
             found.add("blob-unreferenced", "info", "no record refers to this blob [J13]", path=log.blobs.path(digest))
+
+
+def _tell_stray(path: Path, found: Findings) -> None:
+    what = "left behind by an interrupted write" if is_temporary(path.name) else "no segment: it is not read"
+    found.add("stray-file", "info", what, path=path, fixable=is_temporary(path.name))
+
+
+def _check_archive(disk: Disk, log: Log, found: Findings) -> None:
+    """What stands in the archive; a segment in both places must be the same there [J15]."""
+    archived = log.archived()
+    for name in sorted(set(disk.each_name(log.archive)) - {segment.path.name for segment in archived}):
+        _tell_stray(log.archive / name, found)
+    for segment in archived:
+        live = disk.read_if_there(log.path(segment.first_seq))
+        if live is None:
+            continue
+        if live == disk.read(segment.path):
+            message = "is archived and live: an interrupted gc, which the next one ends [J15]"
+            found.add("archived-twice", "info", message, path=segment.path, seq=segment.first_seq, fixable=True)
+        else:
+            message = f"is not what {log.path(segment.first_seq)} is, which is the one that is read [J15]"
+            found.add("archive-differs", "error", message, path=segment.path, seq=segment.first_seq)
 
 
 def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
@@ -159,6 +188,8 @@ def _check_index(folder: Path, remembered: _Remembered, walk: LogWalk, found: Fi
     severity: Severity = "warning" if walk.is_broken else "error"
     try:
         for kept, folded in _side_by_side(index.all_heads(), walk.fold.all_heads()):
+            if kept is not None and kept.seq < walk.first_seq:  # its record is gone with old segments, which was told
+                continue
             if kept != folded and (folded is None or folded.seq <= position.seq):
                 message = f"the index has {_named(kept)}, the log {_named(folded)} [P1]"
                 seq = None if folded is None else folded.seq
@@ -225,6 +256,8 @@ def _check_files(
     heads = (head for head in walk.fold.all_heads() if head.seq <= behind)
     for drift in files.drift(heads, log.payload, walk.fold.head):
         head = walk.fold.head(*drift.key)
+        if head is None and 0 < drift.found_seq < walk.first_seq:  # as above
+            continue
         if (head is None or head.seq <= behind) and not touched.holds(drift.key):
             _tell_drift(drift, walk.position.seq, found)
 

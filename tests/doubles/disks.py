@@ -72,6 +72,10 @@ class CountingDisk(QuickDisk):
         self.written.append(target)
         super()._rename(source, target)
 
+    def _unlink(self, path: Path) -> None:
+        self._count("unlink")
+        super()._unlink(path)
+
 
 class Died(BaseException):
     """The process ended here; nothing it would have done after this happens."""
@@ -131,6 +135,13 @@ class FaultyDisk(QuickDisk):
         strikes = self._strikes()
         if not strikes or self.share == "all":
             super()._rename(source, target)
+        if strikes:
+            self._fail()
+
+    def _unlink(self, path: Path) -> None:
+        strikes = self._strikes()
+        if not strikes or self.share == "all":
+            super()._unlink(path)
         if strikes:
             self._fail()
 

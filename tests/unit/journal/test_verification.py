@@ -105,13 +105,13 @@ def test_what_others_write_meanwhile_is_not_looked_at(store: Store) -> None:
 
         wrote = 0
 
-        def read_if_there(self, path: Path) -> bytes | None:
+        def read_if_there(self, path: Path, start: int = 0, size: int = -1) -> bytes | None:
             if path.parent.name == "plan" and self.wrote < 3:
                 self.wrote += 1
                 put(store, "p1", path.stem, n=100 + self.wrote)
                 delete(store, "p2" if self.wrote == 1 else f"q{self.wrote}")
                 put(store, f"new{self.wrote}")
-            return super().read_if_there(path)
+            return super().read_if_there(path, start, size)
 
     disk = Writing()
     report = Store.open(store.folder, machine=store.machine, data_folder=store.data_folder, disk=disk).verify()

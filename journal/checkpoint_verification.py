@@ -1,0 +1,81 @@
+"""Checkpoint verification: does a checkpoint hold what a fresh fold of the log holds at the same seq [J14]?
+
+Each file is read line by line beside the fold of a LogWalk that has come just so far. What cannot be used is told, not
+raised: a checkpoint is a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+from journal.checkpoints import Checkpoints, Usable
+from journal.errors import DamagedStore, FormatTooNew
+from journal.findings import Findings
+from journal.index import Index
+from journal.log_verification import Stop
+from journal.model import Decided, LocalHead
+
+T = TypeVar("T", LocalHead, Decided)
+
+
+class Comparison:
+    """The checkpoints of a store beside a walk through its log; `confirmed` are those that hold, the newest first."""
+
+    def __init__(self, checkpoints: Checkpoints, found: Findings) -> None:
+        self.confirmed: list[Usable] = []
+        self._checkpoints = checkpoints
+        self._found = found
+
+    def stops(self) -> list[Stop]:
+        """Where the walk has to stop, in order; what cannot be used is told at once."""
+        usable = [found for seq, path in reversed(self._checkpoints.files()) if (found := self._usable(seq, path))]
+        return [Stop(found.position.seq, self._looking_at(found)) for found in usable]
+
+    def _usable(self, seq: int, path: Path) -> Usable | None:
+        try:
+            found = self._checkpoints.examine(seq, path)
+        except (DamagedStore, FormatTooNew) as error:
+            self._tell(path, error.message, seq)
+            return None
+        if found is None:
+            self._found.add("checkpoint-unused", "info", "no record vouches for it: it is not read [J14]", path=path)
+        return found
+
+    def _looking_at(self, found: Usable) -> Callable[[Index, int], None]:
+        return lambda fold, first_seq: self._compare(found, fold, first_seq)
+
+    def _compare(self, found: Usable, fold: Index, first_seq: int) -> None:
+        """Read a checkpoint beside the fold; entities whose newest record is gone with old segments are passed over."""
+        try:
+            with self._checkpoints.reading(found) as reading:
+                heads = (head for head in reading.heads() if head.seq >= first_seq)
+                differs = _first_difference(heads, fold.all_heads())
+                decided = (record for record in reading.decided() if record.seq >= first_seq)
+                differs = differs or _first_difference(decided, fold.decisions())
+                for _ in reading.lost():
+                    pass
+        except (DamagedStore, FormatTooNew) as error:
+            self._tell(found.path, error.message, found.position.seq)
+            return
+        if differs is not None:
+            self._tell(found.path, f"does not hold what the log says of seq {differs}", found.position.seq)
+        else:
+            self.confirmed.insert(0, found)
+
+    def _tell(self, path: Path, message: str, seq: int) -> None:
+        self._found.add(
+            "checkpoint-differs", "warning", f"{message}; it is passed over [J14]", path=path, seq=seq, fixable=True
+        )
+
+
+def _first_difference(kept: Iterator[T], folded: Iterator[T]) -> int | None:
+    """The seq of the first record that one has and the other has not; both are taken up to their ends."""
+    found: int | None = None
+    for one, other in zip_longest(kept, folded):
+        either = one or other
+        if one != other and found is None and either is not None:
+            found = either.seq
+    return found

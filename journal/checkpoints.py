@@ -1,0 +1,222 @@
+"""Checkpoints: what the store holds at one seq, written out of band, so that a rebuild need not read the whole log.
+
+A cache like the index, but one that outlives it and survives the loss of old segments [J14]. A file counts only when
+the log vouches for it: a `checkpoint_ref` behind its position names its BLAKE3. One that cannot be used is passed over
+for the one before, and in the end for the log itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from journal.checkpoint_file import Content, Counts, Reading, Writing, reference
+from journal.codec import decode_record
+from journal.disk import Disk
+from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
+from journal.index import Index, Position
+from journal.log import Log
+from journal.model import JOURNAL_TYPE, Draft
+
+if TYPE_CHECKING:
+    from journal.store import Store
+
+KEPT: Final = 2  # the newest, and the one before it to fall back to
+WRITER: Final = "eventsync"  # the agent of records that nobody asked for by name
+_NAME: Final = re.compile(r"cp-([0-9]{8}|[1-9][0-9]{8,15})\.jsonl", re.ASCII)
+_CHUNK_BYTES: Final = 1024 * 1024
+_REF: Final = b'"action":"checkpoint_ref"'
+
+
+class Usable(NamedTuple):
+    """A checkpoint that the log vouches for: its file, the position it stands for, and the digest it must have."""
+
+    path: Path
+    position: Position
+    digest: str
+
+
+class Taken(NamedTuple):
+    """A checkpoint that was made, or was there already for all there is (`is_new` False)."""
+
+    path: Path
+    seq: int
+    digest: str
+    counts: Counts
+    is_new: bool
+
+
+class _Reference(msgspec.Struct):
+    """What the payload of a `checkpoint_ref` must have."""
+
+    seq: int
+    blake3: str
+
+
+class Checkpoints:
+    """The checkpoints of one store."""
+
+    def __init__(self, disk: Disk, log: Log) -> None:
+        self._disk = disk
+        self._log = log
+        self.folder = log.folder / "checkpoints"
+
+    def files(self) -> list[tuple[int, Path]]:
+        """Seq and path of each, the newest first, whether it can be used or not."""
+        names = self._disk.each_name(self.folder)
+        return sorted(((int(m[1]), self.folder / name) for name in names if (m := _NAME.fullmatch(name))), reverse=True)
+
+    # --- using them ---
+
+    def usable(self) -> Iterator[Usable]:
+        """Those that fit the log and stand in it, the newest first; their content is still to be read."""
+        for seq, path in self.files():
+            with contextlib.suppress(DamagedStore, FormatTooNew):
+                found = self.examine(seq, path)
+                if found is not None:
+                    yield found
+
+    def examine(self, seq: int, path: Path) -> Usable | None:
+        """One of `files`, if it fits the log; None when no record vouches for it: who made it ended before that.
+
+        DamagedStore or FormatTooNew says why it cannot be used.
+        """
+        with self._reading(path, None) as reading:
+            position = reading.top.position
+        if position.seq != seq or not self._log.fits(position):
+            raise DamagedStore("does not fit the log", path=path, rule="J14")
+        digest = self._vouched(position)
+        return None if digest is None else Usable(path, position, digest)
+
+    def restore(self, index: Index) -> Position | None:
+        """Fill an empty index from the newest one that is whole, and return its position; None when there is none."""
+        for found in self.usable():
+            try:
+                with self.reading(found) as reading:
+                    heads, decided, lost = reading.content()
+                    index.apply(heads, found.position, lost, decided)
+                return found.position
+            except CacheUnreadable:  # not the checkpoint: the index
+                raise
+            except (DamagedStore, FormatTooNew):
+                continue
+        return None
+
+    def reading(self, found: Usable) -> contextlib.AbstractContextManager[Reading]:
+        """The content of a checkpoint; DamagedStore where it is not what the log speaks of."""
+        return self._reading(found.path, found.digest)
+
+    def whole(self) -> Iterator[tuple[Usable, Counts]]:
+        """Those of which every line was read just now, the newest first, with what is in them."""
+        for found in self.usable():
+            with contextlib.suppress(DamagedStore, FormatTooNew):
+                yield found, self.count(found)
+
+    def count(self, found: Usable) -> Counts:
+        """Read every line and count; DamagedStore where it is not what it must be."""
+        with self.reading(found) as reading:
+            entities, decisions, lost = (sum(1 for _ in part) for part in reading.content())
+        return Counts(entities=entities, decisions=decisions, lost=lost)
+
+    @contextlib.contextmanager
+    def _reading(self, path: Path, digest: str | None) -> Iterator[Reading]:
+        with contextlib.closing(self._disk.chunks(path, _CHUNK_BYTES)) as chunks:
+            try:
+                yield Reading(chunks, digest)
+            except (DamagedStore, FormatTooNew) as error:
+                error.path = error.path or str(path)
+                raise
+
+    def known_seq(self) -> int:
+        """The highest seq that a checkpoint of this log remembers, 0 without any [J11]."""
+        for seq, path in self.files():
+            with contextlib.suppress(DamagedStore, FormatTooNew), self._reading(path, None) as reading:
+                header = self._log.header(self._log.newest())[0]
+                origins = [header.origin_store_id, *(_origin(entry) for entry in header.previous)]
+                if reading.top.seq == seq and reading.top.origin_store_id in origins:
+                    return seq
+        return 0
+
+    def _vouched(self, position: Position) -> str | None:
+        """The digest that the newest `checkpoint_ref` for this position names; None when there is none."""
+        for segment in reversed(self._log.reaching(position.segment)):
+            if segment.first_seq < position.segment:
+                break
+            for line in reversed(self._log.lines_with(segment.first_seq, _REF)):
+                with contextlib.suppress(DamagedStore, FormatTooNew, msgspec.MsgspecError):
+                    record = decode_record(line)
+                    found = msgspec.json.decode(record.payload_bytes or b"", type=_Reference)
+                    if record.action == "checkpoint_ref" and found.seq == position.seq:
+                        return found.blake3
+        return None
+
+    # --- making them ---
+
+    def is_due(self) -> bool:
+        """Whether a segment was sealed since the newest one, and the log grew by as much as that one takes.
+
+        So all checkpoints together never take more writing than the log itself. Reads names and sizes only.
+        """
+        newest, path = next(iter(self.files()), (0, None))
+        sealed = [segment for segment, after in pairwise(self._log.live()) if after.first_seq - 1 > newest]
+        grown = sum(self._disk.size(segment.path) or 0 for segment in sealed)
+        return grown > 0 and grown >= ((self._disk.size(path) if path is not None else 0) or 0)
+
+    def write(self, origin: str, snapshot: Index, position: Position) -> tuple[Path, Writing]:
+        """Write what an index holds to a file, durably, and read it back; DiskFailed or DamagedStore otherwise."""
+        self._disk.make_folder_durably(self.folder)
+        path = self.folder / f"cp-{position.seq:08d}.jsonl"
+        lost = [bad for bad in snapshot.bad_ranges() if bad.broken]
+        writing = Writing(origin, position, Content(snapshot.all_heads(), snapshot.decisions(), lost))
+        self._disk.stream_durably(path, writing.parts())
+        self.count(Usable(path, position, writing.digest))
+        return path, writing
+
+    def drop_old(self) -> None:
+        """Remove all before the newest that is whole and the one before that."""
+        kept = [found.position.seq for found, _ in islice(self.whole(), KEPT)]
+        for seq, path in self.files():
+            if len(kept) == KEPT and seq < kept[-1]:
+                self._disk.remove(path)
+
+
+def _origin(entry: msgspec.Raw) -> str:
+    value = msgspec.json.decode(entry)
+    return str(value.get("origin")) if isinstance(value, dict) else ""
+
+
+def take(store: Store, checkpoints: Checkpoints) -> Taken:
+    """Write a checkpoint of all there is, and vouch for it in the log; durable on return.
+
+    The lock is held to catch up and to write the one record, not while the file is written: others go on meanwhile.
+    Writes nothing when all behind the newest one are records that vouch for it. Raises as `Store.mutate`; a file that
+    no record vouches for is left out by all who look.
+    """
+    with store.lock():
+        position = store.settle()
+        newest = next(checkpoints.whole(), None)
+        if newest is not None and _is_all(store, newest[0]):
+            return Taken(newest[0].path, newest[0].position.seq, newest[0].digest, newest[1], False)
+        snapshot = store.index_snapshot()
+    with contextlib.closing(snapshot):
+        if snapshot.position() != position:
+            raise DiskFailed("the index cannot be written, and a checkpoint is made from it", path=snapshot.path)
+        path, writing = checkpoints.write(store.origin, snapshot, position)
+    with store.lock():
+        payload = msgspec.json.encode(reference(writing, path.name, position))
+        with store.mutate(agent=WRITER) as mutation:
+            mutation.add(Draft("checkpoint_ref", JOURNAL_TYPE, payload=payload, summary=path.name))
+    checkpoints.drop_old()
+    return Taken(path, position.seq, writing.digest, writing.counts, True)
+
+
+def _is_all(store: Store, found: Usable) -> bool:
+    """Whether nothing was recorded since but what vouches for checkpoints."""
+    gaps = store.gaps(found.position)
+    return all(entry.record.action == "checkpoint_ref" for gap in gaps for entry in gap.entries)
