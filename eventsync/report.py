@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eventsync.app import Shown, StoreFacts
     from eventsync.exits import Exit
-    from journal import Finding, LocalHead, Parked, Record, Written
+    from journal import Archived, Finding, LocalHead, Parked, Record, Taken, Written
 
 Document = Mapping[str, Any]
 
@@ -50,6 +50,15 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "acked": False,
         },
         "verify": {"ok": False, "findings": []},
+        "checkpoint": {
+            "seq": None,
+            "path": None,
+            "blake3": None,
+            "entities": None,
+            "decisions": None,
+            "written": False,
+        },
+        "gc": {"moved": [], "live": None, "archived": None, "behind_seq": None},
         "rebuild": {"last_seq": None, "entities": None, "left_out": []},
         "identity show": {
             "origin_store_id": None,
@@ -199,6 +208,28 @@ def findings_document(findings: Sequence[Finding], ok: object) -> Document:
     return {"ok": bool(ok), "findings": rows}
 
 
+def checkpoint_document(taken: Taken) -> Document:
+    """A checkpoint that was made, or was there."""
+    return {
+        "seq": taken.seq,
+        "path": str(taken.path),
+        "blake3": taken.digest,
+        "entities": taken.counts.entities,
+        "decisions": taken.counts.decisions,
+        "written": taken.is_new,
+    }
+
+
+def archived_document(done: Archived) -> Document:
+    """What a gc put aside."""
+    return {
+        "moved": [segment.path.name for segment in done.moved],
+        "live": done.live,
+        "archived": done.archived,
+        "behind_seq": done.behind_seq,
+    }
+
+
 def identity_document(facts: StoreFacts) -> Document:
     """Who a store is."""
     return {
@@ -289,6 +320,20 @@ def findings_line(findings: Sequence[Finding]) -> str:
     """The last line of verify."""
     counts = {name: sum(1 for f in findings if str(f.severity) == name) for name in ("error", "warning")}
     return "ok" if not any(counts.values()) else ", ".join(_count(n, name) for name, n in counts.items() if n)
+
+
+def checkpoint_line(taken: Taken) -> str:
+    """A checkpoint that was made, or was there."""
+    what = "checkpoint" if taken.is_new else "nothing is new since the checkpoint"
+    return f"{what} at seq {taken.seq}: {taken.counts.entities} entities, {taken.counts.decisions} decisions"
+
+
+def archived_line(done: Archived) -> str:
+    """What a gc put aside, or why nothing."""
+    there = f"{_count(done.live, 'segment')} live, {done.archived} in the archive"
+    if done.behind_seq is None:
+        return f"nothing moved: there are not two checkpoints yet that can be relied on; {there}"
+    return f"{_count(len(done.moved), 'segment')} moved behind the checkpoint at seq {done.behind_seq}; {there}"
 
 
 def identity_lines(facts: StoreFacts) -> Iterator[str]:

@@ -180,7 +180,7 @@ class Reading:
         self._wanted = digest
         self._next: _Line | None = None
         self._counted: Counter[type] = Counter()
-        self.top = self._read_top()
+        self.top = decode_top(next(self._lines, b""))
         self._step()
 
     def content(self) -> Content:
@@ -216,19 +216,6 @@ class Reading:
         line = next(self._lines, None)
         self._next = None if line is None else _decoded(line)
 
-    def _read_top(self) -> Top:
-        line = next(self._lines, b"")
-        top = _decoded(line)
-        if not isinstance(top, Top):
-            raise DamagedStore("not a checkpoint", rule="J14")
-        if top.format > CHECKPOINT_FORMAT:
-            raise FormatTooNew(f"checkpoint format {top.format}, known is {CHECKPOINT_FORMAT}", rule="J12")
-        try:
-            bytes.fromhex(top.c)
-        except ValueError:
-            raise DamagedStore("a checkpoint without a chain value", rule="J14") from None
-        return top
-
     def _finish(self) -> None:
         found = self._counted
         counts = Counts(entities=found[_Entity], decisions=found[_Decision], lost=found[_Lost])
@@ -247,6 +234,20 @@ class Reading:
                 break
         if rest:
             raise DamagedStore("a checkpoint that ends within a line", rule="J14")
+
+
+def decode_top(line: bytes) -> Top:
+    """The first line of a checkpoint; FormatTooNew for a later format [J12], DamagedStore for anything else."""
+    top = _decoded(line)
+    if not isinstance(top, Top):
+        raise DamagedStore("not a checkpoint", rule="J14")
+    if top.format > CHECKPOINT_FORMAT:
+        raise FormatTooNew(f"checkpoint format {top.format}, known is {CHECKPOINT_FORMAT}", rule="J12")
+    try:
+        bytes.fromhex(top.c)
+    except ValueError:
+        raise DamagedStore("a checkpoint without a chain value", rule="J14") from None
+    return top
 
 
 def _decoded(line: bytes) -> _Line:

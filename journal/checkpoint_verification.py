@@ -7,7 +7,7 @@ raised: a checkpoint is a cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,10 +52,10 @@ class Comparison:
         try:
             with self._checkpoints.reading(found) as reading:
                 heads = (head for head in reading.heads() if head.seq >= first_seq)
-                differs = _first_difference(heads, fold.all_heads())
+                wrong_head = _first_difference(heads, fold.all_heads())
                 decided = (record for record in reading.decided() if record.seq >= first_seq)
-                differs = differs or _first_difference(decided, fold.decisions())
-                for _ in reading.lost():
+                differs = wrong_head or _first_difference(decided, fold.decisions())
+                for _ in chain(decided, reading.lost()):  # to the end, where it is checked
                     pass
         except (DamagedStore, FormatTooNew) as error:
             self._tell(found.path, error.message, found.position.seq)

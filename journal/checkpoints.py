@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from journal.checkpoint_file import Content, Counts, Reading, Writing, reference
+from journal.checkpoint_file import Content, Counts, Reading, Top, Writing, decode_top, reference
 from journal.codec import decode_record
 from journal.disk import Disk
-from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
+from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew, JournalError
 from journal.index import Index, Position
 from journal.log import Log
 from journal.model import JOURNAL_TYPE, Draft
@@ -31,6 +31,7 @@ KEPT: Final = 2  # the newest, and the one before it to fall back to
 WRITER: Final = "eventsync"  # the agent of records that nobody asked for by name
 _NAME: Final = re.compile(r"cp-([0-9]{8}|[1-9][0-9]{8,15})\.jsonl", re.ASCII)
 _CHUNK_BYTES: Final = 1024 * 1024
+_TOP_BYTES: Final = 4 * 1024  # the first line takes 250
 _REF: Final = b'"action":"checkpoint_ref"'
 
 
@@ -87,8 +88,7 @@ class Checkpoints:
 
         DamagedStore or FormatTooNew says why it cannot be used.
         """
-        with self._reading(path, None) as reading:
-            position = reading.top.position
+        position = self._top(path).position
         if position.seq != seq or not self._log.fits(position):
             raise DamagedStore("does not fit the log", path=path, rule="J14")
         digest = self._vouched(position)
@@ -108,10 +108,6 @@ class Checkpoints:
                 continue
         return None
 
-    def reading(self, found: Usable) -> contextlib.AbstractContextManager[Reading]:
-        """The content of a checkpoint; DamagedStore where it is not what the log speaks of."""
-        return self._reading(found.path, found.digest)
-
     def whole(self) -> Iterator[tuple[Usable, Counts]]:
         """Those of which every line was read just now, the newest first, with what is in them."""
         for found in self.usable():
@@ -125,21 +121,25 @@ class Checkpoints:
         return Counts(entities=entities, decisions=decisions, lost=lost)
 
     @contextlib.contextmanager
-    def _reading(self, path: Path, digest: str | None) -> Iterator[Reading]:
-        with contextlib.closing(self._disk.chunks(path, _CHUNK_BYTES)) as chunks:
+    def reading(self, found: Usable) -> Iterator[Reading]:
+        """The content of a checkpoint; DamagedStore where it is not what the log speaks of."""
+        with contextlib.closing(self._disk.chunks(found.path, _CHUNK_BYTES)) as chunks:
             try:
-                yield Reading(chunks, digest)
+                yield Reading(chunks, found.digest)
             except (DamagedStore, FormatTooNew) as error:
-                error.path = error.path or str(path)
+                error.path = error.path or str(found.path)
                 raise
+
+    def _top(self, path: Path) -> Top:
+        return decode_top(self._disk.read(path, 0, _TOP_BYTES).partition(b"\n")[0])
 
     def known_seq(self) -> int:
         """The highest seq that a checkpoint of this log remembers, 0 without any [J11]."""
         for seq, path in self.files():
-            with contextlib.suppress(DamagedStore, FormatTooNew), self._reading(path, None) as reading:
-                header = self._log.header(self._log.newest())[0]
+            with contextlib.suppress(DamagedStore, FormatTooNew):
+                top, header = self._top(path), self._log.header(self._log.newest())[0]
                 origins = [header.origin_store_id, *(_origin(entry) for entry in header.previous)]
-                if reading.top.seq == seq and reading.top.origin_store_id in origins:
+                if top.seq == seq and top.origin_store_id in origins:
                     return seq
         return 0
 
@@ -148,7 +148,8 @@ class Checkpoints:
         for segment in reversed(self._log.reaching(position.segment)):
             if segment.first_seq < position.segment:
                 break
-            for line in reversed(self._log.lines_with(segment.first_seq, _REF)):
+            start = position.offset if segment.first_seq == position.segment else 0
+            for line in reversed(self._log.lines_with(segment.first_seq, _REF, start)):
                 with contextlib.suppress(DamagedStore, FormatTooNew, msgspec.MsgspecError):
                     record = decode_record(line)
                     found = msgspec.json.decode(record.payload_bytes or b"", type=_Reference)
@@ -168,15 +169,20 @@ class Checkpoints:
         grown = sum(self._disk.size(segment.path) or 0 for segment in sealed)
         return grown > 0 and grown >= ((self._disk.size(path) if path is not None else 0) or 0)
 
-    def write(self, origin: str, snapshot: Index, position: Position) -> tuple[Path, Writing]:
+    def path(self, seq: int) -> Path:
+        """Where the checkpoint for a seq stands."""
+        return self.folder / f"cp-{seq:08d}.jsonl"
+
+    def write(self, path: Path, origin: str, snapshot: Index, position: Position) -> Writing:
         """Write what an index holds to a file, durably, and read it back; DiskFailed or DamagedStore otherwise."""
+        if snapshot.position() != position:
+            raise DiskFailed("the index cannot be written, and a checkpoint is made from it", path=snapshot.path)
         self._disk.make_folder_durably(self.folder)
-        path = self.folder / f"cp-{position.seq:08d}.jsonl"
         lost = [bad for bad in snapshot.bad_ranges() if bad.broken]
         writing = Writing(origin, position, Content(snapshot.all_heads(), snapshot.decisions(), lost))
         self._disk.stream_durably(path, writing.parts())
         self.count(Usable(path, position, writing.digest))
-        return path, writing
+        return writing
 
     def drop_old(self) -> None:
         """Remove all before the newest that is whole and the one before that."""
@@ -200,23 +206,33 @@ def take(store: Store, checkpoints: Checkpoints) -> Taken:
     """
     with store.lock():
         position = store.settle()
-        newest = next(checkpoints.whole(), None)
-        if newest is not None and _is_all(store, newest[0]):
-            return Taken(newest[0].path, newest[0].position.seq, newest[0].digest, newest[1], False)
+        there = _there_already(store, checkpoints)
+        if there is not None:
+            return there
         snapshot = store.index_snapshot()
-    with contextlib.closing(snapshot):
-        if snapshot.position() != position:
-            raise DiskFailed("the index cannot be written, and a checkpoint is made from it", path=snapshot.path)
-        path, writing = checkpoints.write(store.origin, snapshot, position)
-    with store.lock():
+    path = checkpoints.path(position.seq)
+    try:
+        with contextlib.closing(snapshot):
+            writing = checkpoints.write(path, store.origin, snapshot, position)
         payload = msgspec.json.encode(reference(writing, path.name, position))
         with store.mutate(agent=WRITER) as mutation:
             mutation.add(Draft("checkpoint_ref", JOURNAL_TYPE, payload=payload, summary=path.name))
+    except JournalError:
+        with contextlib.suppress(DiskFailed):
+            store.disk.remove(path)  # else it would be taken for the newest one, and the next not be due
+        raise
     checkpoints.drop_old()
     return Taken(path, position.seq, writing.digest, writing.counts, True)
 
 
-def _is_all(store: Store, found: Usable) -> bool:
-    """Whether nothing was recorded since but what vouches for checkpoints."""
-    gaps = store.gaps(found.position)
-    return all(entry.record.action == "checkpoint_ref" for gap in gaps for entry in gap.entries)
+def _there_already(store: Store, checkpoints: Checkpoints) -> Taken | None:
+    """The newest checkpoint, when nothing was recorded since but what vouches for checkpoints."""
+    found = next(checkpoints.usable(), None)
+    if found is None or any(
+        entry.record.action != "checkpoint_ref" for gap in store.gaps(found.position) for entry in gap.entries
+    ):
+        return None
+    try:
+        return Taken(found.path, found.position.seq, found.digest, checkpoints.count(found), False)
+    except (DamagedStore, FormatTooNew):
+        return None

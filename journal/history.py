@@ -53,11 +53,11 @@ class Told(NamedTuple):
 class History:
     """The log of one store, as others ask about it.
 
-    `end` brings the caches up to the log and returns where they are; `gaps` reads the log behind a position, and tells
-    the store of damage.
+    `end` brings the caches up to the log and returns where they are; `gaps` reads the log behind a position for one who
+    wants what came after a seq, and tells the store of damage.
     """
 
-    def __init__(self, log: Log, end: Callable[[], Position], gaps: Callable[[Position], Iterator[Gap]]) -> None:
+    def __init__(self, log: Log, end: Callable[[], Position], gaps: Callable[[Position, int], Iterator[Gap]]) -> None:
         self._log = log
         self._end = end
         self._gaps = gaps
@@ -102,7 +102,9 @@ class History:
         """
         self._refuse_future(seq)
         with contextlib.closing(Index.in_memory()) as index:
-            for segment in self._segments(Query(until=seq)):
+            segments = self._segments(Query(until=seq))
+            self._refuse_without_beginning(segments, Query())
+            for segment in segments:
                 told = self._told(segment, Query(until=seq))
                 heads = (one.head() for one in told if changes_entity(one.record))
                 index.apply(heads, Position(seq, b"", segment.first_seq, 0, 0), ())
@@ -117,32 +119,41 @@ class History:
     def _refuse_future(self, seq: int) -> None:
         last_seq = self._end().seq
         if last_seq < seq < MAX_SEQ:
-            for gap in self._gaps(self._end()):  # the caches may be behind
+            for gap in self._gaps(self._end(), last_seq):  # the caches may be behind
                 last_seq = max(last_seq, gap.position.seq)
             if last_seq < seq:
                 raise NoSuchRecord(f"the log ends at seq {last_seq}, before seq {seq}", seq=seq)
 
     def _filtered(self, query: Query) -> Iterator[Record]:
-        for gap in self._gaps(self._log.position_at(query.since)):
+        for gap in self._gaps(self._log.position_at(query.since), query.since):
             if query.origin in (None, gap.origin):
                 yield from (found for _, found, void in gap.entries if not void and query.wants(found))
             if gap.position.seq >= query.until:
                 return
 
     def _oldest_first(self, query: Query) -> Iterator[Told]:
-        for segment in self._segments(query):
+        segments = self._segments(query)
+        self._refuse_without_beginning(segments, query)
+        for segment in segments:
             yield from self._told(segment, query)
 
     def _newest_first(self, query: Query) -> Iterator[Told]:
         """From the other end: who wants only a few reads only the newest segments."""
-        for segment in reversed(self._segments(query)):
+        segments = self._segments(query)
+        for segment in reversed(segments):
             yield from reversed([*self._told(segment, query)])
+        self._refuse_without_beginning(segments, query)
 
     def _segments(self, query: Query) -> Sequence[Segment]:
         """The segments that may hold what is asked for, by their names [J8]."""
         segments = [segment for segment in self._log.segments() if segment.first_seq <= query.until]
         behind = [segment for segment in segments if segment.first_seq <= query.since + 1][1:]
         return segments[len(behind) :]
+
+    def _refuse_without_beginning(self, segments: Sequence[Segment], query: Query) -> None:
+        """DamagedStore when older segments are gone, from the archive too, and may hold what is asked for [J11]."""
+        if not segments or segments[0].first_seq > query.since + 1:
+            self._log.start()
 
     def _told(self, segment: Segment, query: Query) -> Iterator[Told]:
         header, start = self._log.header(segment)
@@ -197,7 +208,7 @@ class Follower:
     that has the same number of bytes.
     """
 
-    def __init__(self, log: Log, gaps: Callable[[Position], Iterator[Gap]], position: Position) -> None:
+    def __init__(self, log: Log, gaps: Callable[[Position, int], Iterator[Gap]], position: Position) -> None:
         self._log = log
         self._gaps = gaps
         self._position = position
@@ -213,7 +224,7 @@ class Follower:
         if self._log.is_at_end(seen):
             return
         start = seen if self._log.fits(seen) else self._log.position_at(seen.seq)
-        for gap in self._gaps(start):
+        for gap in self._gaps(start, seen.seq):
             for line, record, void in gap.entries:
                 is_new = record.seq > seen.seq or (record.seq == seen.seq and line.c != seen.c)
                 if is_new and not void and query.wants(record) and query.origin in (None, gap.origin):

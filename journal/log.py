@@ -110,8 +110,6 @@ class Log:
         return self._start_of(first)
 
     def read(self, first_seq: int, start: int = 0, size: int = -1) -> bytes:
-        """Bytes of a segment, as `Disk.read`."""
-        return self._disk.read(self.path(first_seq), start, size)
         """Bytes of a segment, live or archived, as `Disk.read`; one that is archived meanwhile is in both places."""
         data = self._disk.read_if_there(self.path(first_seq), start, size)
         if data is None:
@@ -304,9 +302,9 @@ class Log:
             if isinstance(item, Line)
         )
 
-    def lines_with(self, first_seq: int, text: bytes) -> list[bytes]:
-        """The lines of a segment that hold some text, as they stand: nothing about them was checked."""
-        data, found, at = self.read(first_seq), [], 0
+    def lines_with(self, first_seq: int, text: bytes, start: int) -> list[bytes]:
+        """The lines of a segment, from a byte on, that hold some text: nothing about them was checked."""
+        data, found, at = self.read(first_seq, start), [], 0
         while (at := data.find(text, at)) >= 0:
             end = data.find(b"\n", at)
             end = len(data) if end < 0 else end

@@ -365,9 +365,14 @@ class Store:
         """
         return self.history.records(Query(since), last=last)
 
-    def _telling(self, start: Position) -> Iterator[Gap]:
-        """The log behind a position; says in `stale` when records are damaged, or fewer than the caches know of."""
+    def _telling(self, start: Position, since: int | None = None) -> Iterator[Gap]:
+        """The log behind a position; says in `stale` when records are damaged, or fewer than the caches know of.
+
+        `since`: after which seq they are asked for, when that may be before the position [J11].
+        """
         end, known_seq = start, self.position().seq
+        if since is not None and start.seq > since:
+            self.stale = self.stale or f"records before seq {start.seq + 1} are gone [J11]"
         for gap in self.gaps(start):
             if any(bad.broken for bad in gap.bad):
                 self.stale = self.stale or f"{gap.segment.path.name}: records are damaged [J7]"

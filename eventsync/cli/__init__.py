@@ -62,6 +62,7 @@ program: Final = Group(
         "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject"], _INBOX),
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
+            **dict.fromkeys(["checkpoint", "gc"], "eventsync.cli.upkeep"),
             "identity": "eventsync.cli.identities",
             "demo": "eventsync.cli.demos",
         },

@@ -173,6 +173,19 @@ def opened_store(console: Console) -> Iterator[Store]:
             console.warn(f"the newest records may be missing here: {store.stale}")
         if store.last_commit.cache_problem is not None:
             console.warn(f"the records are written, but a cache is behind: {store.last_commit.cache_problem}")
+        if store.last_commit.written and store.checkpoint_is_due():
+            _checkpoint(console, store)
+
+
+def _checkpoint(console: Console, store: Store) -> None:
+    """Take the checkpoint that is due, now that what was asked for is done and told; the next command may try again."""
+    from journal import JournalError
+
+    console.flush()
+    try:
+        console.detail(report.checkpoint_line(store.checkpoint()))
+    except JournalError as error:
+        console.detail(f"no checkpoint: {error}")
 
 
 def print_written(console: Console, committed: Committed, otherwise: str) -> None:
