@@ -27,11 +27,11 @@ from journal.errors import (
     LogShorterThanKnown,
     StoreLocked,
 )
-from journal.index import Index, Position, Torn
+from journal.folding import fold, heads_in
+from journal.index import Index, Position
 from journal.log import Gap, Log
 from journal.machine import Machine
 from journal.model import EXECUTION_TYPES, Decided, LocalHead
-from journal.projection import changes_entity, decided_of, head_of
 
 INDEX_FILE: Final = "index.sqlite3"
 _PAGE: Final = 1_000  # heads of a list that are held at once
@@ -135,10 +135,6 @@ class Caches:
         self.close()
         drop(self._disk, self._index_path)
 
-    def snapshot(self) -> Index:
-        """The index as it is now, for one who reads all of it while others write."""
-        return Index.snapshot(self._disk, self._index_path)
-
     # --- the writing side: the caller holds the store lock ---
 
     def catch_up(self, published_seq: int) -> Position:
@@ -210,8 +206,7 @@ class Caches:
 
     def _replay(self, index: Index, position: Position, gaps: Iterator[Gap]) -> Position:
         for gap in gaps:
-            torn = [Torn(gap.segment.first_seq, bad.offset, bad.end, bad.broken) for bad in gap.bad]
-            index.apply(_heads(gap), gap.position, torn, _decided(gap))
+            fold(index, gap)
             position = gap.position
         return position
 
@@ -325,21 +320,9 @@ class Caches:
         return {
             (head.item_type, head.item_id): head
             for gap in self._log.gaps_while_written(position, position.seq)
-            for head in _heads(gap)
+            for head in heads_in(gap.entries, gap)
             if head.item_type in EXECUTION_TYPES
         }
-
-
-def _heads(gap: Gap) -> list[LocalHead]:
-    return [
-        head_of(entry, gap.segment.first_seq, gap.origin)
-        for entry in gap.entries
-        if not entry.void and changes_entity(entry.record)
-    ]
-
-
-def _decided(gap: Gap) -> list[Decided]:
-    return [found for entry in gap.entries if not entry.void and (found := decided_of(entry.record)) is not None]
 
 
 def _broken(index: Index) -> str | None:

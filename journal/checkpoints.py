@@ -20,6 +20,7 @@ from journal.checkpoint_file import Content, Counts, Reading, Top, Writing, deco
 from journal.codec import decode_record
 from journal.disk import Disk
 from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew, JournalError
+from journal.folding import fold
 from journal.index import Index, Position
 from journal.log import Log
 from journal.model import JOURNAL_TYPE, Draft
@@ -173,16 +174,27 @@ class Checkpoints:
         """Where the checkpoint for a seq stands."""
         return self.folder / f"cp-{seq:08d}.jsonl"
 
-    def write(self, path: Path, origin: str, snapshot: Index, position: Position) -> Writing:
-        """Write what an index holds to a file, durably, and read it back; DiskFailed or DamagedStore otherwise."""
-        if snapshot.position() != position:
-            raise DiskFailed("the index cannot be written, and a checkpoint is made from it", path=snapshot.path)
+    def write(self, path: Path, origin: str, position: Position) -> Writing:
+        """Write what the log says up to a position, durably, and read it back.
+
+        Made of the checkpoint before and the records since, not of the index: what is wrong there stays there. Raises
+        DiskFailed, and DamagedStore or FormatTooNew when that cannot be read.
+        """
         self._disk.make_folder_durably(self.folder)
-        lost = [bad for bad in snapshot.bad_ranges() if bad.broken]
-        writing = Writing(origin, position, Content(snapshot.all_heads(), snapshot.decisions(), lost))
-        self._disk.stream_durably(path, writing.parts())
+        with contextlib.closing(Index.in_memory()) as index:
+            self._fold(index, position.seq)
+            lost = [bad for bad in index.bad_ranges() if bad.broken]
+            writing = Writing(origin, position, Content(index.all_heads(), index.decisions(), lost))
+            self._disk.stream_durably(path, writing.parts())
         self.count(Usable(path, position, writing.digest))
         return writing
+
+    def _fold(self, index: Index, up_to: int) -> None:
+        start = self.restore(index) or self._log.start()
+        for gap in self._log.gaps_while_written(start, up_to):
+            if gap.segment.first_seq > up_to:
+                break
+            fold(index, gap, up_to)
 
     def drop_old(self) -> None:
         """Remove all before the newest that is whole and the one before that."""
@@ -200,20 +212,18 @@ def _origin(entry: msgspec.Raw) -> str:
 def take(store: Store, checkpoints: Checkpoints) -> Taken:
     """Write a checkpoint of all there is, and vouch for it in the log; durable on return.
 
-    The lock is held to catch up and to write the one record, not while the file is written: others go on meanwhile.
+    The lock is held to catch up and to write the one record, not while the file is made: others go on meanwhile.
     Writes nothing when all behind the newest one are records that vouch for it. Raises as `Store.mutate`; a file that
     no record vouches for is left out by all who look.
     """
     with store.lock():
         position = store.settle()
         there = _there_already(store, checkpoints)
-        if there is not None:
-            return there
-        snapshot = store.index_snapshot()
+    if there is not None:
+        return there
     path = checkpoints.path(position.seq)
     try:
-        with contextlib.closing(snapshot):
-            writing = checkpoints.write(path, store.origin, snapshot, position)
+        writing = checkpoints.write(path, store.origin, position)
         payload = msgspec.json.encode(reference(writing, path.name, position))
         with store.mutate(agent=WRITER) as mutation:
             mutation.add(Draft("checkpoint_ref", JOURNAL_TYPE, payload=payload, summary=path.name))

@@ -62,12 +62,6 @@ class Database:
         with _translated(path):
             return cls(_look(path, in_use, schema), path)
 
-    def hold_still(self) -> None:
-        """From here on read one and the same state, whatever others write."""
-        with _translated(self.path):
-            self._db.execute("BEGIN")
-            self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-
     def close(self) -> None:
         """Close the file."""
         self._close()

@@ -84,13 +84,6 @@ class Index:
         return cls(Database.in_memory(_SCHEMA))
 
     @classmethod
-    def snapshot(cls, disk: Disk, path: Path) -> Index:
-        """The index as it is now, whatever is written to it afterwards; raises as `open`."""
-        found = Database.open(disk, path, _SCHEMA)
-        found.hold_still()
-        return cls(found)
-
-    @classmethod
     def look(cls, disk: Disk, path: Path) -> Index | None:
         """An index as it is, for one who changes no byte; None when there is none. Raises as `open`."""
         found = Database.look(disk, path, _SCHEMA)

@@ -25,7 +25,7 @@ from journal.errors import NoSuchEntity, NotAStore, StoreCopied, StoreLocked
 from journal.findings import Report
 from journal.history import History, Query
 from journal.identity import Previous, StoreFile
-from journal.index import Index, Position, Torn
+from journal.index import Position, Torn
 from journal.log import Gap, Log
 from journal.machine import Machine, default_data_folder
 from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Decided, Draft, LocalHead, Record, Written
@@ -445,10 +445,6 @@ class Store:
     def gc(self) -> Archived:
         """Put segments behind the second-newest checkpoint into the archive; see `park` [J15]."""
         return archive.park(self, self._log, self._caches.checkpoints)
-
-    def index_snapshot(self) -> Index:
-        """The index as it is now, whatever is written meanwhile; to be closed."""
-        return self._caches.snapshot()
 
     def rebuild(self) -> None:
         """Delete index and projections and make them again from the log.

@@ -376,7 +376,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("remote", "set-url", "bus", str(ben), store=ada)
     tell("remote", "rename", "bus", "other", store=ada)
     tell("remote", "remove", "other", store=ada)
-    for name in ("verify", "rebuild"):
+    for name in ("verify", "rebuild", "checkpoint", "gc"):
         tell(name, store=ada)
     log = ada / ".eventsync" / "journal" / "seg-00000001.jsonl"
     log.write_bytes(log.read_bytes().replace(b'"One"', b'"Two"', 1))

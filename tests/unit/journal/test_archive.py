@@ -33,7 +33,12 @@ def names(folder: Path) -> list[str]:
 
 
 def answers(store: Store) -> object:
-    return state(store), list(store.log()), [store.history.rev("plan", "p1", rev) for rev in (1, 5, 8)], store.position()
+    return (
+        state(store),
+        list(store.log()),
+        [store.history.rev("plan", "p1", rev) for rev in (1, 5, 8)],
+        store.position(),
+    )
 
 
 def errors(store: Store) -> list[Finding]:
