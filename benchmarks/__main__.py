@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import remotes
 from benchmarks.figures import FULL, QUICK, Bench, Figure, Section
 
 _WIDTHS = (62, 44)
@@ -22,7 +24,8 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; least of several runs")
     failed = 0
     with tempfile.TemporaryDirectory(prefix="eventsync-bench-", dir=options.folder) as folder:
-        for section in Bench(Path(folder), QUICK if options.quick else FULL).sections():
+        bench = Bench(Path(folder), QUICK if options.quick else FULL)
+        for section in itertools.chain(bench.sections(), remotes.sections(bench)):
             failed += _print(section)
     print(f"\n{failed} bounds do not hold" if failed else "\nall bounds hold")
     return 1 if failed else 0

@@ -120,40 +120,77 @@ def make_feed(bus: Path, publishes: Sequence[int], *, known: list[Entity] | None
     return write_feed(bus, itertools.chain.from_iterable(map(feed.cut, parts)), gen=len(publishes), seed=seed)
 
 
+def make_feed_in_steps(bus: Path, publishes: Sequence[int], *, known: list[Entity] | None = None) -> str:
+    """Write the same feed, with the head of each publish beside the bus; `show_step` shows it as it was then."""
+    writer, rest = _Writer(bus, SEED), lines(origin_of(public_key()), sum(publishes), known or entities())
+    heads_of(bus).mkdir()
+    for gen, count in enumerate(publishes, start=1):
+        for run in feed.cut(itertools.islice(rest, count)):
+            writer.add(run)
+        (heads_of(bus) / str(gen)).write_bytes(writer.head(gen))
+    return writer.origin
+
+
+def heads_of(bus: Path) -> Path:
+    """The folder with the heads of a feed that was made in steps."""
+    return bus.with_name(f"{bus.name}-heads")
+
+
+def show_step(bus: Path, gen: int) -> None:
+    """Let the feed on a bus be what it was after so many publishes. Slices that came later lie there unlisted."""
+    (folder,) = bus.iterdir()
+    (folder / HEAD_FILE).write_bytes((heads_of(bus) / str(gen)).read_bytes())
+
+
 def write_feed(bus: Path, slices: Iterable[list[FeedLine]], *, gen: int = 1, seed: bytes = SEED) -> str:
     """Write a signed feed with these lines in each slice, and return its origin; one slice in memory at a time."""
-    key = public_key(seed)
-    origin = origin_of(key)
-    folder = bus / origin
-    folder.mkdir(parents=True)
-    start = chain_start(origin)
-    state = State(0, start, feed.transcript_start(origin, 0, start))
-    listed: list[Slice] = []
+    writer = _Writer(bus, seed)
     for run in slices:
+        writer.add(run)
+    (writer.folder / HEAD_FILE).write_bytes(writer.head(gen))
+    return writer.origin
+
+
+class _Writer:
+    """Slices of a feed in a bus, and the head that lists those written so far."""
+
+    def __init__(self, bus: Path, seed: bytes) -> None:
+        self._seed, self._key = seed, public_key(seed)
+        self.origin = origin_of(self._key)
+        self.folder = bus / self.origin
+        self.folder.mkdir(parents=True)
+        self._start = chain_start(self.origin)
+        self._state = State(0, self._start, feed.transcript_start(self.origin, 0, self._start))
+        self._listed: list[Slice] = []
+
+    def add(self, run: list[FeedLine]) -> None:
+        """Write a slice."""
         body = b"".join(line.data + b"\n" for line in run)
-        piece = feed.build_slice(origin, run[0].first, run[-1].last, state.c, (), body)
-        (folder / piece.slice.file_name).write_bytes(pack(piece.raw))
-        listed.append(piece.slice)
+        piece = feed.build_slice(self.origin, run[0].first, run[-1].last, self._state.c, (), body)
+        (self.folder / piece.slice.file_name).write_bytes(pack(piece.raw))
+        self._listed.append(piece.slice)
         for line in run:
-            t = feed.transcript_step(state.t, line.kind, line.first, line.last, line.c)
-            state = State(line.last, line.c, t)
-    head = Head(
-        gen=gen,
-        origin=origin,
-        public_key=base64.b64encode(key).decode("ascii"),
-        name="benchmark",
-        start_seq=0,
-        start_c=start.hex(),
-        previous=(),
-        last_seq=state.seq,
-        c=state.c.hex(),
-        t=state.t.hex(),
-        slices=tuple(listed),
-        redacted=(),
-        published_at="2026-06-10T14:03:22.114Z",
-        saw={},
-        raw=b"",
-    )
-    value = feed.head_value(head)
-    (folder / HEAD_FILE).write_bytes(feed.head_file(value, sign(seed, feed.signed_bytes(value))))
-    return origin
+            t = feed.transcript_step(self._state.t, line.kind, line.first, line.last, line.c)
+            self._state = State(line.last, line.c, t)
+
+    def head(self, gen: int) -> bytes:
+        """The signed head."""
+        head = Head(
+            gen=gen,
+            origin=self.origin,
+            public_key=base64.b64encode(self._key).decode("ascii"),
+            name="benchmark",
+            start_seq=0,
+            start_c=self._start.hex(),
+            previous=(),
+            last_seq=self._state.seq,
+            c=self._state.c.hex(),
+            t=self._state.t.hex(),
+            slices=tuple(self._listed),
+            redacted=(),
+            published_at="2026-06-10T14:03:22.114Z",
+            saw={},
+            raw=b"",
+        )
+        value = feed.head_value(head)
+        return feed.head_file(value, sign(self._seed, feed.signed_bytes(value)))

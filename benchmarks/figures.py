@@ -40,10 +40,32 @@ class Sizes(NamedTuple):
     memory: tuple[int, int]  # of first pulls whose peak is compared; from some 100,000 on all buffers are full
     history: tuple[int, int]  # of stores in which one thing is done
     different: tuple[int, int]  # of first pulls in which each record is about another entity
+    increments: tuple[int, int]  # pulled before an increment from each kind of remote
+    publishes: int  # to one git repository
 
 
-FULL: Final = Sizes(100_000, 10_000, 1_000_000, 5, (100_000, 1_000_000), (10, 100_000), (10_000, 100_000))
-QUICK: Final = Sizes(50_000, 10_000, 50_000, 3, (100_000, 200_000), (10, 20_000), (5_000, 20_000))
+FULL: Final = Sizes(
+    speed=100_000,
+    small=10_000,
+    large=1_000_000,
+    repeats=5,
+    memory=(100_000, 1_000_000),
+    history=(10, 100_000),
+    different=(10_000, 100_000),
+    increments=(10_000, 1_000_000),
+    publishes=1_000,
+)
+QUICK: Final = Sizes(
+    speed=50_000,
+    small=10_000,
+    large=50_000,
+    repeats=3,
+    memory=(100_000, 200_000),
+    history=(10, 20_000),
+    different=(5_000, 20_000),
+    increments=(5_000, 50_000),
+    publishes=100,
+)
 
 
 class Figure(NamedTuple):
@@ -84,19 +106,19 @@ class Bench:
 
     def _speed(self) -> Section:
         events = self.sizes.speed
-        bus, made = self._feed(events)
+        bus, made = self.feed(events)
         limits, pulls = [], []
         for _ in range(self.sizes.repeats):
-            limits.append(self._run("limit_program", bus))
-            pulls.append(self._run("first_pull", bus, self._new("store")))
-        ratio = _fewest(limits, "processor_seconds") / _fewest(pulls, "processor_seconds")
-        on_the_clock = _fewest(limits, "seconds") / _fewest(pulls, "seconds")
+            limits.append(self.run("limit_program", bus))
+            pulls.append(self.run("first_pull", bus, self.new("store")))
+        ratio = fewest(limits, "processor_seconds") / fewest(pulls, "processor_seconds")
+        on_the_clock = fewest(limits, "seconds") / fewest(pulls, "seconds")
         size = f"{made['raw_bytes'] / 1e6:.0f} MB, packed {made['packed_bytes'] / 1e6:.0f} MB"
         return Section(
             f"First pull of {events:,} events about {events // 10:,} entities ({size}, {made['slices']} slices)",
             [
-                Figure("the limit: read, unpack, hash, decode, keep", _speed(_fewest(limits, "seconds"), events)),
-                Figure("pull: verified twice, durable, judged", _speed(_fewest(pulls, "seconds"), events)),
+                Figure("the limit: read, unpack, hash, decode, keep", speed_of(fewest(limits, "seconds"), events)),
+                Figure("pull: verified twice, durable, judged", speed_of(fewest(pulls, "seconds"), events)),
                 Figure("limit / pull, on the clock, with all waiting for the disk", f"{on_the_clock:.2f}"),
                 Figure(
                     "limit / pull, processor time", f"{ratio:.2f}", f"at least {LEAST_RATIO:.2f}", ratio >= LEAST_RATIO
@@ -107,19 +129,19 @@ class Bench:
     def _pulls(self) -> Iterator[Section]:
         """First pulls of several sizes for their memory; then again, with nothing or little new, into the same."""
         small, large, more = self.sizes.small, self.sizes.large, 10 * self.sizes.small
-        stores = {events: self._new("store") for events in sorted({*self.sizes.memory, small, large, more})}
+        stores = {events: self.new("store") for events in sorted({*self.sizes.memory, small, large, more})}
         peaks = {
-            events: self._run("first_pull", self._feed(events)[0], folder)["peak_kib"]
+            events: self.run("first_pull", self.feed(events)[0], folder)["peak_kib"]
             for events, folder in stores.items()
         }
         yield self._memory(peaks)
-        again = {events: self._run("pull_again", self._feed(events)[0], stores[events]) for events in (small, large)}
+        again = {events: self.run("pull_again", self.feed(events)[0], stores[events]) for events in (small, large)}
         opened = sum(found["counts"]["slices opened"] for found in again.values())
         yield Section(
             f"Pull with nothing new, after {small:,} and after {large:,} events",
             [*_compared(again, small, large), Figure("slices opened", str(opened), "none", opened == 0)],
         )
-        added = {events: self._run("pull_more", self._feed(events, 10)[0], stores[events]) for events in (small, more)}
+        added = {events: self.run("pull_more", self.feed(events, 10)[0], stores[events]) for events in (small, more)}
         yield Section(
             f"Pull of 10 new records, after {small:,} and after {more:,} events",
             _compared(added, small, more, timed=False),
@@ -143,14 +165,14 @@ class Bench:
         few, many = self.sizes.different
         seconds = {}
         for events in (few, many):
-            bus, _ = self._feed(events, entities=events)
-            seconds[events] = self._run("first_pull", bus, self._new("store"))["processor_seconds"]
+            bus, _ = self.feed(events, entities=events)
+            seconds[events] = self.run("first_pull", bus, self.new("store"))["processor_seconds"]
         growth = seconds[many] / many / (seconds[few] / few)
         return Section(
             "First pull when each record is about another entity, processor time",
             [
-                Figure(f"{few:,} entities", _speed(seconds[few], few)),
-                Figure(f"{many:,} entities", _speed(seconds[many], many)),
+                Figure(f"{few:,} entities", speed_of(seconds[few], few)),
+                Figure(f"{many:,} entities", speed_of(seconds[many], many)),
                 Figure("time for each", f"{growth:.2f} times", f"at most {MOST_SLOWDOWN:g}", growth <= MOST_SLOWDOWN),
             ],
         )
@@ -160,22 +182,22 @@ class Bench:
         stores = {records: self._store(records) for records in (few, many)}
         figures = []
         for task in ("put", "get"):
-            found = {records: self._run(task, stores[records]) for records in (few, many)}
+            found = {records: self.run(task, stores[records]) for records in (few, many)}
             figures += [figure._replace(what=f"{task}: {figure.what}") for figure in _compared(found, few, many)]
         return Section(f"One put and one get in a store of {few:,} and of {many:,} records", figures)
 
     def _publishes(self) -> Section:
         few, many = 1_000, self.sizes.history[1]
-        found = {records: self._run("publish_more", self._store(records)) for records in (few, many)}
+        found = {records: self.run("publish_more", self._store(records)) for records in (few, many)}
         return Section(
             f"Publish of 10 records, after {few:,} and after {many:,}", _compared(found, few, many, timed=False)
         )
 
     def _starts(self) -> Section:
         """Whole commands as a person calls them, in a store that has pulled once."""
-        bus, _ = self._feed(100)
-        folder = self._new("store")
-        self._run("first_pull", bus, folder)
+        bus, _ = self.feed(100)
+        folder = self.new("store")
+        self.run("first_pull", bus, folder)
         arguments = ["--store", str(folder)]
         commands = {
             "eventsync --version": ["--version"],
@@ -183,7 +205,7 @@ class Bench:
             "eventsync pull, nothing new": ["pull", str(bus), *arguments],
         }
         environment = {**os.environ, "EVENTSYNC_DATA_DIR": str(folder.with_name(f"{folder.name}-data"))}
-        figures = [Figure("python, doing nothing", _milliseconds(self._least(["-c", "pass"], environment)))]
+        figures = [Figure("python, doing nothing", milliseconds(self._least(["-c", "pass"], environment)))]
         for name, line in commands.items():
             seconds = self._least(["-m", "eventsync", *line], environment)
             modules = json.loads(_call(["-c", _MODULES, *line], environment).stderr)
@@ -192,7 +214,7 @@ class Bench:
             figures.append(
                 Figure(
                     name,
-                    f"{_milliseconds(seconds)}, {len(modules)} modules{''.join(f', {heavy}' for heavy in loaded)}",
+                    f"{milliseconds(seconds)}, {len(modules)} modules{''.join(f', {heavy}' for heavy in loaded)}",
                     f"none of {', '.join(HEAVY)}" if none else "",
                     not loaded if none else None,
                 )
@@ -209,29 +231,31 @@ class Bench:
             taken.append(time.perf_counter() - start)
         return min(taken)
 
-    def _run(self, task: str, *arguments: object) -> dict[str, Any]:
+    def run(self, task: str, *arguments: object) -> dict[str, Any]:
+        """What came of a task that had a process of its own."""
         ended = _call(["-m", "benchmarks.tasks", task, *map(str, arguments)], dict(os.environ))
         answer: dict[str, Any] = json.loads(ended.stdout)
         return answer
 
-    def _feed(self, *publishes: int, entities: int | None = None) -> tuple[Path, dict[str, Any]]:
+    def feed(self, *publishes: int, entities: int | None = None) -> tuple[Path, dict[str, Any]]:
         """A bus with a feed, made once; each publish is a slice of its own."""
         wanted = (entities or self.sizes.speed // 10, *publishes)
         if wanted not in self._feeds:
-            bus = self._new("bus")
-            self._feeds[wanted] = bus, self._run("feed", bus, *wanted)
+            bus = self.new("bus")
+            self._feeds[wanted] = bus, self.run("feed", bus, *wanted)
         return self._feeds[wanted]
 
     def _store(self, records: int) -> Path:
-        folder = self._new("store")
-        self._run("store", folder, records)
+        folder = self.new("store")
+        self.run("store", folder, records)
         return folder
 
-    def _new(self, kind: str) -> Path:
+    def new(self, kind: str) -> Path:
+        """A path that nothing is at."""
         return self.folder / f"{kind}-{next(self._names)}"
 
 
-def _fewest(answers: list[dict[str, Any]], what: str) -> float:
+def fewest(answers: list[dict[str, Any]], what: str) -> float:
     found: float = min(answer[what] for answer in answers)
     return found
 
@@ -250,7 +274,7 @@ def _compared(found: dict[int, dict[str, Any]], less: int, more: int, *, timed: 
     figures = []
     seconds = {size: found[size]["seconds"] for size in (less, more)}
     slowdown = seconds[more] / seconds[less]
-    times = " → ".join(_milliseconds(seconds[size]) for size in (less, more))
+    times = " → ".join(milliseconds(seconds[size]) for size in (less, more))
     bound = f"at most {MOST_SLOWDOWN:g} times" if timed else ""
     figures.append(Figure("time", times, bound, slowdown <= MOST_SLOWDOWN if timed else None))
     heads = found[more].get("head_bytes", 0) - found[less].get("head_bytes", 0)
@@ -262,9 +286,9 @@ def _compared(found: dict[int, dict[str, Any]], less: int, more: int, *, timed: 
     return figures
 
 
-def _speed(seconds: float, events: int) -> str:
+def speed_of(seconds: float, events: int) -> str:
     return f"{seconds:.2f} s, {events / seconds:,.0f} records a second"
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"

@@ -13,8 +13,10 @@ from benchmarks.feeds import Entity, entities, lines
 from benchmarks.watch import CountingDisk
 from federation.holdings import Holdings
 from federation.puller import Remote
+from federation.transports import Transport
 from federation.transports.directory import DirectoryTransport
-from journal import Store, encode_header
+from federation.transports.urls import GitUrl, parse
+from journal import Disk, Store, encode_header
 from journal.model import ROLL_BYTES
 
 SEED: Final = bytes(range(1, 33))  # not that of the feeds: a store passes its own feed over
@@ -46,6 +48,23 @@ def copy_store(folder: Path, target: Path) -> None:
     store = open_store(target)
     store.keep_identity()
     store.close()
+
+
+def remote_at(holdings: Holdings, place: str) -> Remote:
+    """A place as the remote of a store, whatever kind it is."""
+    memory = holdings.store.folder / "federation" / "git"
+    return Remote("bus", place, lambda: transport_to(place, holdings.store.disk, memory))
+
+
+def transport_to(place: str, disk: Disk, memory: Path) -> Transport:
+    """A way to a place; `memory` is a folder for kinds that remember something of it."""
+    url = parse(place)
+    if isinstance(url, GitUrl):
+        from federation.transports.git import GitTransport  # loaded where it is measured
+        from federation.transports.git_settings import GitSettings
+
+        return GitTransport(url, GitSettings(), disk, memory)
+    return DirectoryTransport(url.path, disk)
 
 
 def directory(holdings: Holdings, bus: Path) -> Remote:

@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks import limit
-from benchmarks.feeds import entities, make_feed
-from benchmarks.stores import directory, make_store, open_store
+from benchmarks.feeds import entities, make_feed, make_feed_in_steps
+from benchmarks.stores import make_store, open_store, remote_at
 from benchmarks.watch import Seen, watch
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, Result
@@ -38,6 +39,12 @@ def feed(bus: str, entity_count: str, *publishes: str) -> Answer:
     return {"slices": len(files), "raw_bytes": raw, "packed_bytes": sum(file.stat().st_size for file in files)}
 
 
+def feed_in_steps(bus: str, entity_count: str, *publishes: str) -> Answer:
+    """Make a feed that can be shown as it was after each publish."""
+    make_feed_in_steps(Path(bus), [int(count) for count in publishes], known=entities(int(entity_count)))
+    return {}
+
+
 def store(folder: str, records: str) -> Answer:
     """Make a store with a history."""
     make_store(Path(folder), int(records))
@@ -52,11 +59,19 @@ def limit_program(bus: str) -> Answer:
     return {**_times(taken), "records": count, "peak_kib": _peak_kib()}
 
 
-def first_pull(bus: str, folder: str) -> Answer:
+def git_fetch(url: str, folder: str) -> Answer:
+    """What git itself needs to bring all feeds of a repository into an empty one."""
+    subprocess.run(["git", "init", "--quiet", "--bare", folder], check=True)
+    with _timed() as taken:
+        subprocess.run(["git", "-C", folder, "fetch", "--quiet", url, "refs/eventsync/*:refs/eventsync/*"], check=True)
+    return _times(taken)
+
+
+def first_pull(place: str, folder: str) -> Answer:
     """Pull a feed into a store that has nothing yet, and is made for it."""
     make_store(Path(folder))
     with _timed() as taken:
-        records = _pull(Path(folder), Path(bus), Result.NEW)
+        records = _pull(Path(folder), place, Result.NEW)
     return {**_times(taken), "records": records, "peak_kib": _peak_kib()}
 
 
@@ -64,7 +79,7 @@ def pull_again(bus: str, folder: str) -> Answer:
     """Pull when there is nothing new, as a new command would; the first time is not counted."""
 
     def once() -> None:
-        _pull(Path(folder), Path(bus), Result.UP_TO_DATE)
+        _pull(Path(folder), bus, Result.UP_TO_DATE)
 
     seen, seconds = _repeated(once)
     slices = len(seen.opened_like(".zst"))
@@ -75,8 +90,29 @@ def pull_more(bus: str, folder: str) -> Answer:
     """Pull what a publish added since the last pull; what checks signatures is loaded before."""
     importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     with watch() as seen, _timed() as taken:
-        records = _pull(Path(folder), Path(bus), Result.UPDATED)
+        records = _pull(Path(folder), bus, Result.UPDATED)
     return {**_times(taken), "records": records, "head_bytes": _head_bytes(bus), "counts": seen.counts}
+
+
+def increment(place: str, folder: str, *others: str) -> Answer:
+    """Pull what is new from one place, then look at others that hold the same, so that they know it too."""
+    importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
+    with _timed() as taken:
+        records = _pull(Path(folder), place, Result.UPDATED)
+    for other in others:
+        _pull(Path(folder), other, Result.UP_TO_DATE)
+    return {**_times(taken), "records": records}
+
+
+def grow(folder: str, repository: str, publishes: str, records: str) -> Answer:
+    """Publish to a git repository again and again, and let git tidy it up in the end."""
+    from benchmarks import growth  # it loads git's library
+
+    place = Path(repository)
+    feed_bytes = growth.publish_often(Path(folder), place, publishes=int(publishes), records=int(records))
+    grown = growth.size_of(place)
+    growth.collect(place)
+    return {"feed_bytes": feed_bytes, "grown": grown._asdict(), "collected": growth.size_of(place)._asdict()}
 
 
 def put(folder: str) -> Answer:
@@ -128,16 +164,22 @@ class _Taken(NamedTuple):
     """What a block took, on the clock and of the processor."""
 
     seconds: float = 0.0
-    processor_seconds: float = 0.0
+    processor_seconds: float = 0.0  # of this process, and of those that it started and waited for
+
+    @classmethod
+    def now(cls) -> _Taken:
+        """So far."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return cls(time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime)
 
 
 @contextmanager
 def _timed() -> Iterator[Callable[[], _Taken]]:
     """What the block took, told when it has ended; what lies around from before is tidied first."""
     gc.collect()
-    start, end = _Taken(time.perf_counter(), time.process_time()), _Taken()
+    start, end = _Taken.now(), _Taken()
     yield lambda: _Taken(*(after - before for before, after in zip(start, end, strict=True)))
-    end = _Taken(time.perf_counter(), time.process_time())
+    end = _Taken.now()
 
 
 def _times(taken: Callable[[], _Taken]) -> Answer:
@@ -172,10 +214,10 @@ def _head_bytes(bus: str) -> int:
     return head.stat().st_size
 
 
-def _pull(folder: Path, bus: Path, expected: Result) -> int:
+def _pull(folder: Path, place: str, expected: Result) -> int:
     opened = open_store(folder)
     holdings = Holdings(opened)
-    (remote,) = pull(holdings, [directory(holdings, bus)], Settings())
+    (remote,) = pull(holdings, [remote_at(holdings, place)], Settings())
     holdings.close()
     opened.close()
     if remote.error is not None or [origin.result for origin in remote.origins] != [expected]:
@@ -194,7 +236,21 @@ def _publish(folder: Path) -> int:
 
 TASKS: Final[dict[str, Callable[..., Answer]]] = {
     task.__name__: task
-    for task in (feed, store, limit_program, first_pull, pull_again, pull_more, put, get, publish_more)
+    for task in (
+        feed,
+        feed_in_steps,
+        store,
+        limit_program,
+        git_fetch,
+        first_pull,
+        pull_again,
+        pull_more,
+        increment,
+        put,
+        get,
+        publish_more,
+        grow,
+    )
 }
 
 
