@@ -86,8 +86,8 @@ class _Grown:
     def __init__(self, bench: Bench, size: int, opened: ExitStack) -> None:
         self._bench, self._store = bench, bench.new("store")
         self.taken: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        bus = bench.new("bus")
-        bench.run("feed_in_steps", bus, bench.sizes.speed // 10, size, *[STEP] * (1 + bench.sizes.repeats * _MOST_KINDS))
+        bus, steps = bench.new("bus"), 1 + bench.sizes.repeats * _MOST_KINDS
+        bench.run("feed_in_steps", bus, bench.sizes.speed // 10, size, *[STEP] * steps)
         show_step(bus, 1)
         self.places = opened.enter_context(serving(bus))
         bench.run("first_pull", self.places.urls[DIRECTORY], self._store)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,15 @@ from tests.conformance.test_transports import S1, S2, S3, A, B, own_feed
 from tests.servers.git_servers import git_daemon, program, remove_proxies
 from tests.servers.hostile import (
     BLOB,
-    OFS_DELTA,
+    MIB,
     REF_DELTA,
     LyingServer,
+    bombs,
+    delta_sizes,
     feed,
-    header,
     line,
     object_id,
+    objects_of,
     pack,
     packed,
 )
@@ -38,7 +39,6 @@ CAP = 1_000_000
 HEAD = Wanted(HEAD_FILE, CAP)
 EXECUTABLE = 0o100755
 SUBMODULE = 0o160000
-MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -147,58 +147,12 @@ def test_a_tree_that_ends_anywhere_is_read_up_to_there(size: int) -> None:
 # --- packs -----------------------------------------------------------------------------------------------------------
 
 
-def objects_of(files: Sequence[tuple[int, bytes]]) -> list[bytes]:
-    return [packed(kind, content) for kind, content in files]
-
-
 GOOD_TIP, GOOD = feed({HEAD_FILE: b"b", S2: b"2"})
 BAD_TIP, BAD = feed({HEAD_FILE: b"a", S1: b"1"})
 BASE = object_id(BLOB, b"1")
 
 
-def sizes(base: int, result: int) -> bytes:
-    """The two sizes at the start of a delta."""
-
-    def number(value: int) -> bytes:
-        out = bytearray()
-        while value > 0x7F:
-            out.append(value & 0x7F | 0x80)
-            value >>= 7
-        return bytes([*out, value])
-
-    return number(base) + number(result)
-
-
-ZEROS = zlib.compress(b"\0" * (3 * MIB), 9)
-BOMBS = {
-    "an object that says it is huge": pack([*objects_of(BAD), header(BLOB, 10**12) + ZEROS]),
-    "an object that is larger than it says": pack([*objects_of(BAD), header(BLOB, 1_000) + ZEROS]),
-    "an object that is smaller than it says": pack([*objects_of(BAD), packed(BLOB, b"x", size=1_000)]),
-    "objects that inflate to more than is taken": pack([*objects_of(BAD), *[header(BLOB, 3 * MIB) + ZEROS] * 3]),
-    "a delta that becomes huge": pack(
-        [*objects_of(BAD), packed(REF_DELTA, sizes(1, 10**12) + b"\x01x", between=bytes.fromhex(BASE))]
-    ),
-    "a delta that says less than it becomes": pack(
-        [*objects_of(BAD), packed(REF_DELTA, sizes(1, 1) + b"\x90\x01" * 500_000, between=bytes.fromhex(BASE))]
-    ),
-    "a delta of an object that is not there": pack(
-        [*objects_of(BAD), packed(REF_DELTA, sizes(1, 1) + b"\x01x", between=b"\7" * 20)]
-    ),
-    "a delta of itself": pack([*objects_of(BAD), packed(OFS_DELTA, sizes(1, 1) + b"\x01x", between=b"\0")]),
-    "a delta of what stands before the pack": pack(
-        [*objects_of(BAD), packed(OFS_DELTA, sizes(1, 1) + b"\x01x", between=b"\xff\xff\x7f")]
-    ),
-    "an empty delta": pack([*objects_of(BAD), packed(REF_DELTA, b"", between=bytes.fromhex(BASE))]),
-    "a kind that does not exist": pack([*objects_of(BAD), packed(5, b"x")]),
-    "more objects than there are": pack(objects_of(BAD), count=1_000),
-    "four billion objects": pack(objects_of(BAD), count=2**32 - 1),
-    "fewer objects than there are": pack(objects_of(BAD), count=1),
-    "a pack that is cut": pack(objects_of(BAD))[:-30],
-    "a sum that is wrong": pack(objects_of(BAD))[:-1] + b"\0",
-    "a pack of another version": b"PACK\0\0\0\x09" + b"\0" * 24,
-    "no pack": b"<html>hello</html>" * 10,
-    "one byte": b"P",
-}
+BOMBS = bombs(objects_of(BAD), BASE)
 
 
 class Hostile:
@@ -331,7 +285,7 @@ def unpack(data: bytes, folder: Path) -> int:
 def test_a_pack_with_turned_bits_is_refused_and_nothing_else_happens(tmp_path: Path) -> None:
     chance = random.Random(20261123)
     text = b"a head that deltas well " * 20
-    delta = sizes(len(text), len(text) + 1) + b"\xb0" + len(text).to_bytes(2, "little") + b"\x01!"
+    delta = delta_sizes(len(text), len(text) + 1) + b"\xb0" + len(text).to_bytes(2, "little") + b"\x01!"
     objects = [
         *objects_of(BAD),
         packed(BLOB, text),

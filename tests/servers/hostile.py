@@ -18,6 +18,7 @@ TREE: Final = 2
 BLOB: Final = 3
 OFS_DELTA: Final = 6
 REF_DELTA: Final = 7
+MIB: Final = 1024 * 1024
 _KINDS: Final = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
 
 
@@ -65,6 +66,60 @@ def feed(files: Mapping[str, bytes]) -> tuple[str, list[tuple[int, bytes]]]:
 
 def line(data: bytes) -> bytes:
     return b"%04x" % (len(data) + 4) + data
+
+
+def delta_sizes(base: int, result: int) -> bytes:
+    """The two sizes at the start of a delta."""
+
+    def number(value: int) -> bytes:
+        out = bytearray()
+        while value > 0x7F:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        return bytes([*out, value])
+
+    return number(base) + number(result)
+
+
+def bombs(before: Sequence[bytes], base: str) -> dict[str, bytes]:
+    """Packs that mean harm, for a place of which 4 MiB are taken at once.
+
+    In each, the objects `before` stand in front of the bad part; `base` is the id of one of them, of one byte.
+    """
+    zeros = zlib.compress(b"\0" * (3 * MIB), 9)
+    return {
+        "an object that says it is huge": pack([*before, header(BLOB, 10**12) + zeros]),
+        "an object that is larger than it says": pack([*before, header(BLOB, 1_000) + zeros]),
+        "an object that is smaller than it says": pack([*before, packed(BLOB, b"x", size=1_000)]),
+        "objects that inflate to more than is taken": pack([*before, *[header(BLOB, 3 * MIB) + zeros] * 3]),
+        "a delta that becomes huge": pack(
+            [*before, packed(REF_DELTA, delta_sizes(1, 10**12) + b"\x01x", between=bytes.fromhex(base))]
+        ),
+        "a delta that says less than it becomes": pack(
+            [*before, packed(REF_DELTA, delta_sizes(1, 1) + b"\x90\x01" * 500_000, between=bytes.fromhex(base))]
+        ),
+        "a delta of an object that is not there": pack(
+            [*before, packed(REF_DELTA, delta_sizes(1, 1) + b"\x01x", between=b"\7" * 20)]
+        ),
+        "a delta of itself": pack([*before, packed(OFS_DELTA, delta_sizes(1, 1) + b"\x01x", between=b"\0")]),
+        "a delta of what stands before the pack": pack(
+            [*before, packed(OFS_DELTA, delta_sizes(1, 1) + b"\x01x", between=b"\xff\xff\x7f")]
+        ),
+        "an empty delta": pack([*before, packed(REF_DELTA, b"", between=bytes.fromhex(base))]),
+        "a kind that does not exist": pack([*before, packed(5, b"x")]),
+        "more objects than there are": pack(before, count=1_000),
+        "four billion objects": pack(before, count=2**32 - 1),
+        "fewer objects than there are": pack(before, count=1),
+        "a pack that is cut": pack(before)[:-30],
+        "a sum that is wrong": pack(before)[:-1] + b"\0",
+        "a pack of another version": b"PACK\0\0\0\x09" + b"\0" * 24,
+        "no pack": b"<html>hello</html>" * 10,
+        "one byte": b"P",
+    }
+
+
+def objects_of(files: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    return [packed(kind, content) for kind, content in files]
 
 
 class LyingServer:
