@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventsync import exchange_report as words
+from eventsync import inbox_report as inbox_words
 from eventsync.sharing import Sharing, sharing
 from eventsync.text import pretty_json
 from federation.inbox import Filter
+from federation.model import Resolution
 from federation.puller import Settings
 from journal import Store
 
@@ -58,7 +60,7 @@ def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
     assert not desktop.store.list()
     tell("")
     tell("3. The desktop accepts both, and goes on with the plan.")
-    desktop.inbox.accept_all(Filter(), theirs=False, agent="demo")
+    desktop.deciding("demo").accept_all(Filter())
     with desktop.store.mutate(agent="demo") as mutation:
         mutation.put(
             "plan", "pln_1", {"title": "Number invoices by table", "status": "done"}, summary="Number invoices"
@@ -71,17 +73,18 @@ def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
     _pull(laptop, tell)
     _show_inbox(laptop, tell)
     conflict = next(iter(laptop.inbox.candidates(Filter(verdict="conflict"))))
-    for line in words.diff_lines(laptop.inbox.diff(conflict.id)):
-        tell(f"   {line}")
+    for styled in inbox_words.diff_lines(laptop.inbox.diff(conflict.id)):
+        tell(f"   {styled.text}")
     tell("")
-    tell("5. A person decides: the desktop's version. The laptop's own stays in its history.")
-    laptop.inbox.accept([conflict.id], theirs=True, agent="demo")
+    tell("5. A person merges: what only one side changed is taken from there. Both versions stay in the history.")
+    laptop.deciding("demo").accept([conflict.id], Resolution.MERGE)
     for line in pretty_json(laptop.store.get("plan", "pln_1").payload).splitlines():
         tell(f"   {line}")
     _exchange(laptop, tell)
     _pull(desktop, tell)
     tell("")
-    tell("6. Both agree, and pulling again changes nothing.")
+    tell("6. The desktop accepts: the merge has seen its version, so it is no conflict. Pulling again changes nothing.")
+    desktop.deciding("demo").accept_all(Filter())
     before = (laptop.store.position().seq, desktop.store.position().seq)
     _pull(laptop, tell)
     _pull(desktop, tell)
@@ -106,5 +109,5 @@ def _pull(store: Sharing, tell: Tell) -> None:
 
 
 def _show_inbox(store: Sharing, tell: Tell) -> None:
-    for line in words.candidate_lines(store.inbox.candidates(Filter()), None):
+    for line in inbox_words.candidate_lines(store.inbox.candidates(Filter()), None):
         tell(f"   {line}")

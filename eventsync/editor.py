@@ -6,7 +6,6 @@ person typed is thrown away.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from eventsync.errors import EditorFailed
+from eventsync.text import pretty_json
 
 _STANDARD_ERROR: Final = 2  # as good a terminal as standard output, which is kept for the answer of the command
 
@@ -29,7 +29,7 @@ def edited(editor: str | None, payload: Mapping[str, Any], name: str) -> Iterato
     """
     folder = Path(tempfile.mkdtemp(prefix="eventsync-"))  # mode 0700
     path = folder / f"{name}.json"
-    before = (json.dumps(payload, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+    before = (pretty_json(payload) + "\n").encode("utf-8")  # what nobody can see stands there as an escape of JSON
     path.write_bytes(before)
     try:
         _run(editor, path)

@@ -1,26 +1,21 @@
-"""Exchange report: what publish, push, pull, inbox and status come to, as JSON documents or lines of text.
+"""Exchange report: what publish, push, pull, sync and status come to, as JSON documents or lines of text.
 
-Pure, as `report` is. Everything foreign passes `text`; in JSON it stands in data fields, and candidates are marked
-`"trust": "foreign"`.
+Pure, as `report` is. Everything foreign passes `text`; in JSON it stands in data fields.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from eventsync.exits import TABLE, exit_of
-from eventsync.report import Document, error_document, key_of, short_origin
-from eventsync.text import clean, pad, pretty_json, shorten, width
+from eventsync.exits import exit_of
+from eventsync.inbox_report import BRAKED
+from eventsync.report import Document, error_document, key_of, short_origin, who_of
+from eventsync.text import clean
 
 if TYPE_CHECKING:
     from eventsync.sharing import PullRun, PushRun, RemoteStatus, Status, SyncRun
-    from federation.inbox import Difference
     from federation.model import (
-        Candidate,
-        DecisionReport,
-        Left,
         OriginPull,
         PublishReport,
         PushReport,
@@ -57,7 +52,7 @@ _HINTS: Final = {
     "incomplete": "nothing was changed: a later pull takes it when all of it is there",
     "refused": "nothing was changed; docs/format.md [F5] says what is checked",
     "fork": "nothing was changed; both heads are kept, docs/format.md [F5] says how to decide whom to believe",
-    "braked": "`eventsync inbox --all` shows them, `eventsync pull --confirm` releases them",
+    "braked": BRAKED,
 }
 
 
@@ -149,57 +144,6 @@ def sync_document(run: SyncRun) -> Document:
     }
 
 
-def candidate_row(found: Candidate) -> Document:
-    """One candidate of `inbox`."""
-    return {
-        "id": found.id,
-        "origin_store_id": found.origin,
-        "origin_name": found.origin_name,
-        "item_type": found.item_type,
-        "item_id": found.item_id,
-        "seq": found.seq,
-        "entity_rev": found.entity_rev,
-        "action": found.action,
-        "verdict": str(found.verdict),
-        "label": found.label,
-        "summary": found.summary,
-        "digest": found.digest,
-        "payload": found.payload,
-        "held": found.held,
-        "trust": "foreign",
-    }
-
-
-def diff_document(found: Difference) -> Document:
-    """A candidate beside what is here."""
-    local = found.local_head
-    return {
-        "candidate": candidate_row(found.candidate._replace(payload=found.foreign)),
-        "local": None
-        if local is None
-        else {
-            "entity_rev": local.entity_rev,
-            "seq": local.seq,
-            "deleted": local.deleted,
-            "payload": found.local,
-        },
-    }
-
-
-def left_rows(left: Iterable[Left]) -> list[Document]:
-    """Candidates that a decision left as they were."""
-    return [
-        {
-            "id": entry.id,
-            "item_type": entry.item_type,
-            "item_id": entry.item_id,
-            "verdict": str(entry.verdict),
-            "reason": entry.reason,
-        }
-        for entry in left
-    ]
-
-
 def remote_document(remote: RemoteStatus) -> Document:
     """A remote and what the run log says of it."""
     return remote._asdict()
@@ -238,10 +182,6 @@ def status_document(status: Status) -> Document:
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
-
-
-def _who(name: str, origin: str) -> str:
-    return f"{shorten(clean(name), 40)} ({short_origin(origin)})" if name else short_origin(origin)
 
 
 def publish_lines(report: PublishReport) -> Iterator[str]:
@@ -312,7 +252,7 @@ def _remote_pull_lines(report: RemotePull) -> Iterator[str]:
     yield f"{clean(report.name or report.url)}{state}"
     for found in report.origins:
         records = f", {_count(found.records, 'record')}" if found.records else ""
-        yield f"  {_who(found.name, found.origin)}  {_RESULTS[found.result]}{records}{_open_words(found)}"
+        yield f"  {who_of(found.name, found.origin)}  {_RESULTS[found.result]}{records}{_open_words(found)}"
         for warning in found.warnings:
             yield f"    note: {clean(warning)}"
 
@@ -346,60 +286,6 @@ def _open_words(found: OriginPull) -> str:
     return f"; {counts.open} open{held}" if counts.open or counts.held else ""
 
 
-def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator[str]:
-    """A table of candidates; a label tells why one is what it is where there is no summary."""
-    rows = [
-        (
-            candidate.id,
-            f"{candidate.verdict}{' (held)' if candidate.held else ''}",
-            key_of(candidate.item_type, candidate.item_id),
-            shorten(clean(candidate.origin_name or short_origin(candidate.origin)), 24),
-            clean(candidate.summary or candidate.label or ""),
-        )
-        for candidate in found
-    ]
-    if not rows:
-        return
-    table = [("ID", "VERDICT", "ENTITY", "FROM", "SUMMARY"), *rows]
-    widths = [max(width(row[column]) for row in table) for column in range(4)]
-    for row in table:
-        line = "  ".join([*(pad(row[column], widths[column]) for column in range(4)), row[4]]).rstrip()
-        yield line if columns is None else shorten(line, columns)
-
-
-def diff_lines(found: Difference) -> Iterator[str]:
-    """A candidate beside what is here, as a unified diff of the pretty payloads."""
-    candidate = found.candidate
-    yield f"{candidate.id}  {candidate.verdict}  {key_of(candidate.item_type, candidate.item_id)}"
-    yield f"from {_who(candidate.origin_name, candidate.origin)}, seq {candidate.seq}"
-    if candidate.label:
-        yield clean(candidate.label)
-    local = [] if found.local is None else pretty_json(found.local).splitlines()
-    foreign = [] if found.foreign is None else pretty_json(found.foreign).splitlines()
-    if found.local_head is None or found.local_head.deleted:
-        yield "not here" if found.local_head is None else "deleted here"
-    if candidate.action == "delete":
-        yield "deleted there"
-    changed = list(difflib.unified_diff(local, foreign, "local", "foreign", n=3, lineterm=""))
-    yield from changed or ["the payloads are the same"]
-
-
-def left_lines(left: Sequence[Left]) -> Iterator[str]:
-    """Candidates that a decision left as they were, and after conflicts how one is decided."""
-    for entry in left:
-        yield f"left: {entry.id}  {key_of(entry.item_type, entry.item_id)}  {clean(entry.reason)}"
-    if any(entry.verdict == "conflict" for entry in left):
-        yield f"{TABLE['ConflictUndecided'].hint}"
-
-
-def held_lines(decided: DecisionReport) -> Iterator[str]:
-    """Candidates that an accept of all did not offer, and what helps."""
-    if decided.braked:
-        yield f"{decided.braked} are held after an unusually large pull: {_HINTS['braked']}"
-    if decided.capped:
-        yield f"{decided.capped} more are held: run it again"
-
-
 def status_lines(status: Status) -> Iterator[str]:
     """Where everything stands, for a person."""
     store = status.store
@@ -425,7 +311,7 @@ def _origin_line(found: Any) -> str:
     decided = decided if found.they_accepted or found.they_rejected else ""
     state = "" if found.state == "ok" else f" [{found.state}]"
     pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
-    return f"  from {_who(found.name, found.origin)}{state}  seq {found.last_seq}, {pending}{read}{decided}"
+    return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}, {pending}{read}{decided}"
 
 
 def open_line(pending: int, held: int) -> str:

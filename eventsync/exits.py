@@ -153,8 +153,10 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "ConflictUndecided": Exit(
             DECISION,
             "conflict_undecided",
-            "`eventsync diff CND` shows both; `accept CND --theirs` takes theirs, `reject CND` keeps yours",
+            "`eventsync diff CND` shows both; `accept CND --merge` or `--edit` puts them together, `--theirs` takes "
+            "theirs, `reject CND` keeps yours",
         ),
+        "CandidateMoved": Exit(DECISION, "candidate_moved", "`eventsync diff CND` shows what it is now"),
         "SecretFound": Exit(
             DECISION,
             "secret_found",
@@ -173,7 +175,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync status` lists the origins this store knows"),
         "InvalidArgument": Exit(USAGE, "usage", None),
         "InputUnreadable": Exit(USAGE, "input_unreadable", None),
-        "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR, or change single keys with --set key=value"),
+        "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR; `eventsync edit TYPE ID --set key=value` needs none"),
         "ChangedMeanwhile": Exit(DECISION, "changed_meanwhile", "`eventsync show` tells what it is now"),
         "OutputFailed": Exit(DISK, "output_failed", "what the command did is done; only its report is incomplete"),
         "ClickException": Exit(USAGE, "usage", None),

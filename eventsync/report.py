@@ -90,7 +90,15 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "pull": {"remotes": [], "exit_code": None},
         "sync": {"publish": None, "publish_error": None, "push": None, "pull": None, "exit_code": None},
         "inbox": {"candidates": [], "held": 0},
-        "diff": {"candidate": None, "local": None},
+        "diff": {
+            "candidate": None,
+            "local": None,
+            "foreign": None,
+            "base": None,
+            "no_base": None,
+            "changes": [],
+            "merged": None,
+        },
         "accept": {"records": [], "left": [], "held": 0},
         "reject": {"records": [], "left": []},
         "status": {"store": None, "pending": 0, "held": 0, "remotes": [], "origins": []},
@@ -256,6 +264,11 @@ def key_of(item_type: str, item_id: str | None) -> str:
 def short_origin(origin: str) -> str:
     """Enough of an origin id to tell it from others on a screen."""
     return clean(origin if origin.startswith("brainclaw:") else f"{origin[:11]}…")
+
+
+def who_of(name: str, origin: str) -> str:
+    """How a store is named in text: its label, if it gives itself one, and enough of its origin."""
+    return f"{shorten(clean(name), 40)} ({short_origin(origin)})" if name else short_origin(origin)
 
 
 def written_line(record: Written) -> str:

@@ -17,6 +17,7 @@ from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
 from federation.bridge import BridgeSource
+from federation.deciding import Deciding
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
 from federation.inbox import Inbox
@@ -282,7 +283,11 @@ class Sharing:
     @property
     def inbox(self) -> Inbox:
         """The candidates."""
-        return Inbox(self.holdings, summary_of)
+        return Inbox(self.holdings)
+
+    def deciding(self, agent: str) -> Deciding:
+        """The decisions of an agent about them."""
+        return Deciding(self.inbox, agent, summary_of)
 
     def origin_named(self, wanted: str | None) -> str | None:
         """The origin id a person means: the id, a unique beginning of one, or a label only one origin has."""

@@ -68,6 +68,14 @@ class _State(msgspec.Struct):
     segments: list[_Copied] = []
 
 
+class BridgedVersion(NamedTuple):
+    """What one record of theirs made of an entity."""
+
+    seq: int
+    deleted: bool
+    payload: bytes | None
+
+
 class BridgeFolder:
     """The mirror of one bridged store."""
 
@@ -118,13 +126,25 @@ class BridgeFolder:
 
     def records(self) -> Iterator[Record]:
         """All records, with the seqs they are known by here."""
+        return (_as_record(record, seq) for record, seq in self._numbered())
+
+    def version_at(self, item_type: str, item_id: str, seq: int) -> BridgedVersion | None:
+        """What an entity was at a seq; None where it was not there yet."""
+        found = None
+        for record, at in self._numbered():
+            if at <= seq and (record.item_type, record.item_id) == (item_type, item_id):
+                effect = brainclaw.effect(record)
+                found = found if effect is None else BridgedVersion(at, effect == "tombstone", record.payload)
+        return found
+
+    def _numbered(self) -> Iterator[tuple[BridgedRecord, int]]:
         seq, notes = 0, dict[str, Any]()
         for copied in self.state().segments:
             for line in brainclaw.read_lines(self.raw(copied)):
                 if line.record is not None:
                     seq = _effective_seq(line.record, seq, notes)
                     if seq <= MAX_SEQ:
-                        yield _as_record(line.record, seq)
+                        yield line.record, seq
 
     def store(self, state: _State, changed: Sequence[tuple[str, bytes]]) -> None:
         """Put grown segments in place, durably, then the state that speaks of them."""

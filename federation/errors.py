@@ -10,6 +10,7 @@ FederationError
 ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
 ├── DecisionNeeded        a person has to decide first
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
+│   ├── CandidateMoved    what was looked at is not what is there now [K5]
 │   └── SecretFound       a record looks as if it held a secret [F1]
 ├── NoSuchCandidate       no candidate with that id
 └── DamagedFeed           our own feed or a mirror is not what it must be
@@ -58,6 +59,10 @@ class DecisionNeeded(FederationError):
 
 class ConflictUndecided(DecisionNeeded):
     """A candidate conflicts with what is here, and nobody said which of the two is taken; nothing was changed."""
+
+
+class CandidateMoved(DecisionNeeded):
+    """A candidate, or the entity it is about, is another than the one that was looked at; nothing was changed."""
 
 
 class SecretFound(DecisionNeeded):

@@ -20,6 +20,7 @@ from federation.feed import parse_skip
 from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
 from federation.materializer import materialize
+from federation.merging import same_json
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts, Head
 from federation.verification import line_end
@@ -472,24 +473,3 @@ def same_payload(one: bytes | None, other: bytes | None) -> bool:
         return one == other or same_json(check_payload(one), check_payload(other))
     except InvalidInput:
         return False
-
-
-def same_json(one: object, other: object) -> bool:
-    """Whether two parsed JSON values are the same: 1 and 1.0 are, 1 and true are not, order of keys does not count."""
-    stack = [(one, other)]
-    while stack:
-        a, b = stack.pop()
-        if isinstance(a, dict) and isinstance(b, dict):
-            if a.keys() != b.keys():
-                return False
-            stack += [(a[key], b[key]) for key in a]
-        elif isinstance(a, list) and isinstance(b, list):
-            if len(a) != len(b):
-                return False
-            stack += zip(a, b, strict=True)
-        elif isinstance(a, bool) or isinstance(b, bool):
-            if a is not b:
-                return False
-        elif a != b or isinstance(a, str) != isinstance(b, str):
-            return False
-    return True

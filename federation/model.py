@@ -120,6 +120,14 @@ class Verdict(enum.StrEnum):
 OPEN_VERDICTS: Final = frozenset([Verdict.NEW, Verdict.UPDATE, Verdict.GONE, Verdict.CONFLICT, Verdict.UNREADABLE])
 
 
+class Resolution(enum.Enum):
+    """What an accept does about a conflict [K5]."""
+
+    LEAVE = "leave"  # it is left to a person
+    THEIRS = "theirs"  # the foreign version goes over the local one
+    MERGE = "merge"  # what only one side changed is taken from there
+
+
 class Candidate(NamedTuple):
     """The newest record of one foreign entity, as the inbox shows it. Everything in it is foreign text."""
 

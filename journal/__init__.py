@@ -11,6 +11,7 @@ from journal.codec import (
     check_payload,
     decode_record,
     encode_header,
+    encode_payload,
     link,
     seq_of,
     split_c,
@@ -67,6 +68,7 @@ from journal.model import (
     check_item_type,
 )
 from journal.mutation import check_draft
+from journal.projection import changes_entity
 from journal.store import Committed, Entity, Store, find_store
 
 __all__ = [
@@ -129,6 +131,7 @@ __all__ = [
     "Version",
     "Written",
     "chain_start",
+    "changes_entity",
     "check_draft",
     "check_item_id",
     "check_item_type",
@@ -137,6 +140,7 @@ __all__ = [
     "default_data_folder",
     "drop",
     "encode_header",
+    "encode_payload",
     "find_store",
     "is_temporary",
     "link",

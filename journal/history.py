@@ -70,7 +70,7 @@ class History:
         """
         self._refuse_future(query.until)
         if last is not None:
-            return iter([told.record for told in islice(self._newest_first(query), last)][::-1])
+            return iter([told.record for told in islice(self.newest_first(query), last)][::-1])
         if query.entity is not None:
             return (told.record for told in self._oldest_first(query))
         return self._filtered(query)
@@ -89,7 +89,7 @@ class History:
         """
         self._refuse_future(seq)
         query = Query(until=seq, entity=(item_type, item_id))
-        told = next((told for told in self._newest_first(query) if changes_entity(told.record)), None)
+        told = next((told for told in self.newest_first(query) if changes_entity(told.record)), None)
         if told is None or told.head().deleted:
             raise NoSuchEntity(f"no entity {item_type}/{item_id} at seq {seq}")
         return told
@@ -137,8 +137,8 @@ class History:
         for segment in segments:
             yield from self._told(segment, query)
 
-    def _newest_first(self, query: Query) -> Iterator[Told]:
-        """From the other end: who wants only a few reads only the newest segments."""
+    def newest_first(self, query: Query) -> Iterator[Told]:
+        """The records asked for from the other end: who wants only a few reads only the newest segments."""
         segments = self._segments(query)
         for segment in reversed(segments):
             yield from reversed([*self._told(segment, query)])

@@ -22,7 +22,17 @@ from eventsync.errors import OutputFailed
 from eventsync.text import clean
 
 ROWS_ON_A_TERMINAL: Final = 100
-_STYLES: Final = {"error": "1;31", "warning": "33", "header": "1"}
+_STYLES: Final = {
+    "error": "1;31",
+    "warning": "33",
+    "header": "1",
+    "removed": "31",
+    "added": "32",
+    "hunk": "36",
+    "local": "36",
+    "foreign": "32",
+    "undecided": "1;31",
+}
 
 
 class ReaderLeft(Exception):
@@ -63,6 +73,11 @@ class Console:
         """Show what was asked for: lines that are clean already."""
         for line in lines:
             self.write(line + "\n")
+
+    def answer_styled(self, lines: Iterable[tuple[str, str | None]]) -> None:
+        """Show what was asked for: clean lines, each with a style or none."""
+        for text, style in lines:
+            self.write((text if style is None else self._styled(style, text, self._out)) + "\n")
 
     def answer_table(self, lines: Iterable[str]) -> None:
         """Show a table; its first line is the header."""

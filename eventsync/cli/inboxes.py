@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 import click
 
-from eventsync import app, exchange_report, exits, report
+from eventsync import app, exits, inbox_report, report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
+from eventsync.resolving import accept_by_hand
 from eventsync.sharing import Sharing, sharing
 from federation.inbox import Filter
-from federation.model import Candidate, DecisionReport, Verdict
+from federation.model import Candidate, DecisionReport, Resolution, Verdict
 
 _origin = click.option("--origin", metavar="ORIGIN", help="Only of one origin: its id, a beginning of it, or its name.")
 _type = click.option("--type", "item_type", metavar="TYPE", help="Only of one item type.")
 _candidates = click.argument("candidates", metavar="CND...", nargs=-1)
+
+
+def _digest_of(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[0-9a-f]{12,64}", value, re.ASCII):
+        raise click.BadParameter(f"{value[:80]!r} is not a digest: 12 to 64 hex digits")
+    return value
+
+
+_digest = click.option(
+    "--digest", metavar="D", callback=_digest_of, help="Only if the candidate is still the record with this digest."
+)
 
 
 @click.command(
@@ -46,13 +59,13 @@ def inbox(
         wanted = Filter(found.origin_named(origin), item_type, verdict, settled_too)
         held = found.inbox.held(wanted)
         if console.json:
-            rows = map(exchange_report.candidate_row, found.inbox.candidates(wanted, payloads=True))
+            rows = map(inbox_report.candidate_row, found.inbox.candidates(wanted, payloads=True))
             console.stream("candidates", islice(rows, limit), lambda: {"held": held})
         else:
             everything = list(found.inbox.candidates(wanted))
             shown = [candidate for candidate in everything if settled_too or not candidate.held]
             rows_shown = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
-            console.answer_table(exchange_report.candidate_lines(rows_shown, console.columns))
+            console.answer_table(inbox_report.candidate_lines(rows_shown, console.columns))
             more = len(shown) - len(rows_shown)
             if more:
                 console.note(f"{more} more; --limit {len(shown)} shows them")
@@ -77,14 +90,14 @@ def _titled(found: Sharing, candidate: Candidate) -> Candidate:
 @click.argument("candidate", metavar="CND")
 @pass_console
 def diff(console: Console, candidate: str) -> None:
-    """Show a candidate beside what is here."""
+    """Show a candidate beside what is here, and in a conflict what each side made of the version both build on."""
     with opened_store(console) as store, sharing(store) as found:
         found.holdings.look()
         seen = found.inbox.diff(candidate)
         if console.json:
-            console.document(exchange_report.diff_document(seen))
+            console.document(inbox_report.diff_document(seen))
             return
-        console.answer(exchange_report.diff_lines(seen))
+        console.answer_styled(inbox_report.diff_lines(seen))
 
 
 @click.command(
@@ -93,7 +106,8 @@ def diff(console: Console, candidate: str) -> None:
     example="""
     eventsync accept cnd_9f343c0b1628
     eventsync accept --all --origin laptop
-    eventsync accept cnd_9f343c0b1628 --theirs
+    eventsync accept cnd_9f343c0b1628 --merge
+    EDITOR=nano eventsync accept cnd_9f343c0b1628 --edit
     """,
 )
 @_candidates
@@ -101,6 +115,9 @@ def diff(console: Console, candidate: str) -> None:
 @_origin
 @_type
 @click.option("--theirs", is_flag=True, help="Where it conflicts, take the foreign version over the local one.")
+@click.option("--merge", is_flag=True, help="Where it conflicts, take from each side what only that side changed.")
+@click.option("--edit", is_flag=True, help="Open the merge in your editor, and take what you make of it.")
+@_digest
 @pass_console
 def accept(
     console: Console,
@@ -109,22 +126,32 @@ def accept(
     origin: str | None,
     item_type: str | None,
     theirs: bool,
+    merge: bool,
+    edit: bool,
+    digest: str | None,
 ) -> None:
     """Take candidates over: each becomes one local record. Several are one batch, all or none.
 
-    A conflict is taken only with --theirs; the local version stays in the history.
+    A conflict needs --theirs, --merge or --edit; the local version stays in the history. What both sides changed in
+    different ways stops a merge.
     """
     if everything == bool(candidates):
         raise click.UsageError("give candidates or --all, one of them")
     if not everything and (origin or item_type):
         raise click.UsageError("--origin and --type go with --all")
+    if theirs + merge + edit > 1:
+        raise click.UsageError("give one of --theirs, --merge and --edit")
+    if (edit or digest) and len(candidates) != 1:
+        raise click.UsageError(f"{'--edit' if edit else '--digest'} is for one candidate")
+    resolution = Resolution.THEIRS if theirs else Resolution.MERGE if merge else Resolution.LEAVE
     with opened_store(console) as store, sharing(store) as found:
-        agent = console.around.agent
+        deciding = found.deciding(console.around.agent)
         if everything:
-            wanted = Filter(found.origin_named(origin), item_type)
-            decided = found.inbox.accept_all(wanted, theirs=theirs, agent=agent)
+            decided = deciding.accept_all(Filter(found.origin_named(origin), item_type), resolution)
+        elif edit:
+            decided = accept_by_hand(found, console.around, candidates[0], digest)
         else:
-            decided = found.inbox.accept(candidates, theirs=theirs, agent=agent)
+            decided = deciding.accept(candidates, resolution, digest=digest)
         _print_decided(console, decided, "nothing to accept", held=decided.capped + decided.braked)
 
 
@@ -137,13 +164,16 @@ def accept(
 )
 @_candidates
 @click.option("--reason", metavar="R", help="Why; it stands in the record.")
+@_digest
 @pass_console
-def reject(console: Console, candidates: tuple[str, ...], reason: str | None) -> None:
+def reject(console: Console, candidates: tuple[str, ...], reason: str | None, digest: str | None) -> None:
     """Decline candidates: exactly the versions shown, from whomever they come. A newer version is a new question."""
     if not candidates:
         raise click.UsageError("give at least one candidate")
+    if digest and len(candidates) != 1:
+        raise click.UsageError("--digest is for one candidate")
     with opened_store(console) as store, sharing(store) as found:
-        decided = found.inbox.reject(candidates, reason=reason, agent=console.around.agent)
+        decided = found.deciding(console.around.agent).reject(candidates, reason=reason, digest=digest)
         _print_decided(console, decided, "nothing to reject")
 
 
@@ -152,11 +182,11 @@ def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **
     if decided.braked or any(entry.verdict != Verdict.KNOWN for entry in decided.left):
         console.exit_code = exits.DECISION
     if console.json:
-        document = report.records_document(decided.written, exchange_report.left_rows(decided.left))
+        document = report.records_document(decided.written, inbox_report.left_rows(decided.left))
         console.document({**document, **more})
         return
     nothing = [] if decided.left or decided.braked else [otherwise]
     for line in [report.written_line(record) for record in decided.written] or nothing:
         console.note(line)
-    for line in [*exchange_report.left_lines(decided.left), *exchange_report.held_lines(decided)]:
+    for line in [*inbox_report.left_lines(decided.left), *inbox_report.held_lines(decided)]:
         console.note(line)

@@ -340,6 +340,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("sync", store=ben)
     tell("inbox", store=ben)
     tell("diff", "cnd_", code=2, store=ben)
+    tell("diff", tell("inbox", store=ben)["candidates"][0]["id"], store=ben)
     tell("accept", "--all", store=ben)
     tell("edit", "plan", "p1", "--set", "title=Two", store=ben)
     tell("rm", "plan", "p2", store=ben)

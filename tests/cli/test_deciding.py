@@ -10,7 +10,10 @@ from federation.model import OPEN_CAP
 from journal import Store
 from tests.cli.answers import Run
 
-LAST = "`eventsync diff CND` shows both; `accept CND --theirs` takes theirs, `reject CND` keeps yours"
+LAST = (
+    "`eventsync diff CND` shows both; `accept CND --merge` or `--edit` puts them together, `--theirs` takes theirs, "
+    "`reject CND` keeps yours"
+)
 
 
 @pytest.fixture

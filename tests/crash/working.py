@@ -14,6 +14,7 @@ from typing import Any
 
 from eventsync.sharing import Sharing
 from federation.inbox import Filter
+from federation.model import Resolution
 from federation.puller import Settings
 from journal import Disk, Machine, Store
 
@@ -95,9 +96,9 @@ def _decide(store: Sharing, chance: random.Random) -> None:
     if not open_ones:
         return
     if chance.random() < 0.7:
-        store.inbox.accept([found.id for found in open_ones], theirs=True, agent="work")
+        store.deciding("work").accept([found.id for found in open_ones], Resolution.THEIRS)
     else:
-        store.inbox.reject([found.id for found in open_ones], reason="no", agent="work")
+        store.deciding("work").reject([found.id for found in open_ones], reason="no")
     _promise_records(store)
 
 

@@ -14,7 +14,7 @@ from eventsync.cli import main
 from eventsync.sharing import Sharing
 from federation.errors import DamagedFeed
 from federation.inbox import Filter
-from federation.model import BRAKE_CHANGES, HEAD_FILE, Result, candidate_id
+from federation.model import BRAKE_CHANGES, HEAD_FILE, Resolution, Result, candidate_id
 from tests.integration.forger import Forger
 from tests.integration.world import (
     World,
@@ -118,7 +118,7 @@ def test_what_a_damaged_mirror_holds_is_not_decided(world: World, damage: Callab
     place = Place(world, damage)
     name = candidate_id(place.bad.origin, "plan", own_of(place.bad))
     with pytest.raises(DamagedFeed) as told:
-        place.reader.inbox.accept([name], theirs=True, agent="test")
+        place.reader.deciding("test").accept([name], Resolution.THEIRS)
     assert str(place.folder) in str(told.value)
     assert entities(place.reader) == {}
 

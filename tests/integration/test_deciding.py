@@ -349,7 +349,7 @@ def test_a_filter_says_which_are_meant(world: World) -> None:
     meet(a, b, c)
 
     def accept_of(**wanted: str) -> list[str | None]:
-        report = c.inbox.accept_all(Filter(**wanted), theirs=False, agent="test")  # type: ignore[arg-type]
+        report = c.deciding("test").accept_all(Filter(**wanted))  # type: ignore[arg-type]
         return [written.item_id for written in report.written]
 
     assert accept_of(item_type="decision") == ["d1"]
@@ -432,7 +432,7 @@ def test_decisions_about_ours_are_counted_by_version_also_through_others(world: 
     share(b)
     pull(c)
     b_copies = [item.id for item in candidates(c) if item.origin_name == "b"]
-    c.inbox.accept(b_copies, theirs=False, agent="t")  # from b, of a's
+    c.deciding("test").accept(b_copies)  # from b, of a's
     share(c)
     pull(a)
     found = {status.name: (status.they_accepted, status.they_rejected) for status in a.status().origins}
@@ -487,7 +487,7 @@ def test_a_candidate_that_breaks_our_limits_stays_and_can_be_rejected(world: Wor
     expected = DecisionNeeded if bad.verdict == Verdict.UNREADABLE else InvalidInput
     for ids in ([bad.id], [good.id, bad.id]):
         with pytest.raises(expected) as caught:
-            store.inbox.accept(ids, theirs=False, agent="test")
+            store.deciding("test").accept(ids)
         assert expected is DecisionNeeded or getattr(caught.value, "rule", None) == "J10"
         assert entities(store) == {}
     report = accept_all(store)
@@ -495,7 +495,7 @@ def test_a_candidate_that_breaks_our_limits_stays_and_can_be_rejected(world: Wor
     assert [left.id for left in report.left] == [bad.id]
     assert report.left[0].reason
 
-    store.inbox.reject([bad.id], reason="too much", agent="test")
+    store.deciding("test").reject([bad.id], reason="too much")
     record = newest(store)
     assert (record.action, record.cause) == ("reject", f"{forger.origin}@1")
     assert [str(item.verdict) for item in candidates(store)] == ["known", "known"]
@@ -551,7 +551,7 @@ def test_claims_of_many_never_grow_beyond_what_a_record_may_have(world: World) -
     accept_all(store)
     assert newest(store).claims is not None
     (identical,) = [item for item in candidates(store) if item.verdict != Verdict.KNOWN]
-    store.inbox.accept([identical.id], theirs=False, agent="test")
+    store.deciding("test").accept([identical.id])
     record = newest(store)
     assert len(record.claims or {}) == 256
     assert record.context == {forger.origin: 1 for forger in forgers}

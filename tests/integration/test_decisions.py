@@ -11,7 +11,7 @@ import pytest
 from eventsync.sharing import Sharing
 from federation.errors import DecisionNeeded
 from federation.inbox import Filter
-from federation.model import Candidate, DecisionReport
+from federation.model import Candidate, DecisionReport, Resolution
 from journal import Draft, InvalidInput, Ref, Version, stub
 from tests.doubles.disks import CountingDisk
 from tests.integration.forger import Forger, Line
@@ -83,9 +83,9 @@ def test_two_candidates_of_one_entity_are_never_accepted_in_one_batch(world: Wor
     ids = [of(reader, one.origin).id, of(reader, one.origin, "beside").id, of(reader, other.origin, other_id).id]
     before = tree(reader.store.folder, without=QUIET)
     with pytest.raises(DecisionNeeded, match=r"several candidates of one entity"):
-        reader.inbox.accept(ids, theirs=True, agent="test")
+        reader.deciding("test").accept(ids, Resolution.THEIRS)
     assert tree(reader.store.folder, without=QUIET) == before
-    assert written(reader.inbox.accept(ids[:2], theirs=False, agent="test")) == ["good", "beside"]
+    assert written(reader.deciding("test").accept(ids[:2])) == ["good", "beside"]
 
 
 def competing(world: World, say: Callable[[Forger, Forger], None]) -> tuple[Sharing, Forger, Forger]:

@@ -28,6 +28,7 @@ from tests.integration.world import (
     by_origin,
     candidates,
     only,
+    over,
     pull,
     put,
     rebuilt,
@@ -134,11 +135,11 @@ def test_signed_records_of_any_content_stop_nobody_and_leave_a_store_that_works(
     for item in candidates(reader):
         for theirs in (False, True):
             try:
-                reader.inbox.accept([item.id], theirs=theirs, agent="test")
+                reader.deciding("test").accept([item.id], over(theirs))
             except (DecisionNeeded, InvalidInput):
                 assert report.left
     for item in list(reader.inbox.candidates(Filter())):
-        reader.inbox.reject([item.id], reason=None, agent="test")
+        reader.deciding("test").reject([item.id])
     assert not list(reader.inbox.candidates(Filter()))
     before = answers(reader)
     assert answers(rebuilt(reader)) == before

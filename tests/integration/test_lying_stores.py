@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from eventsync.sharing import Sharing
-from federation.model import Candidate, Verdict
+from federation.model import Candidate, Resolution, Verdict
 from journal import Draft, InvalidInput, Version, stub
 from tests.integration.forger import Forger, Line
 from tests.integration.world import (
@@ -130,7 +130,7 @@ class Play:
         if found is None:
             return None
         with contextlib.suppress(InvalidInput):  # ../z
-            store.inbox.accept([found.id], theirs=True, agent="test")
+            store.deciding("test").accept([found.id], Resolution.THEIRS)
         return _told(found)
 
     def _accept_all(self, store: Sharing) -> str:
@@ -140,7 +140,7 @@ class Play:
         found = self._undecided(store)
         if found is None:
             return None
-        store.inbox.reject([found.id], reason=None, agent="test")
+        store.deciding("test").reject([found.id])
         return _told(found)
 
     def _undecided(self, store: Sharing, but: Verdict = Verdict.KNOWN) -> Candidate | None:

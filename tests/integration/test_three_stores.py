@@ -29,6 +29,7 @@ from tests.integration.world import (
     answers,
     candidates,
     entities,
+    over,
     pull,
     put,
     rebuilt,
@@ -205,10 +206,10 @@ class Play:
             return
         item = found[pick % len(found)]
         if verb == "reject":
-            report = store.inbox.reject([item.id], reason=None, agent="test")
+            report = store.deciding("test").reject([item.id])
             self.apart.add(decided(item).key)
         else:
-            report = store.inbox.accept([item.id], theirs=verb == "theirs", agent="test")
+            report = store.deciding("test").accept([item.id], over(verb == "theirs"))
         assert len(report.written) == 1
         self.decided[name].add(decided(item))
         self._done(f"{verb} {item.verdict}")

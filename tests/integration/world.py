@@ -11,7 +11,7 @@ from typing import Any
 from eventsync.sharing import PullRun, Sharing
 from federation.errors import SourceUnavailable
 from federation.inbox import Filter
-from federation.model import Candidate, DecisionReport, OriginPull, PublishReport, Refusal
+from federation.model import Candidate, DecisionReport, OriginPull, PublishReport, Refusal, Resolution
 from federation.puller import Remote, Settings
 from federation.transports import Transport
 from federation.transports.directory import DirectoryTransport
@@ -149,17 +149,22 @@ def gone() -> Transport:
 
 def accept(store: Sharing, *ids: str, theirs: bool = False) -> DecisionReport:
     """Accept candidates of any origin by `type/id` or candidate id."""
-    return store.inbox.accept([_candidate_id(store, text) for text in ids], theirs=theirs, agent="test")
+    return store.deciding("test").accept([_candidate_id(store, text) for text in ids], over(theirs))
 
 
 def reject(store: Sharing, *ids: str) -> DecisionReport:
     """Reject candidates of any origin by `type/id` or candidate id."""
-    return store.inbox.reject([_candidate_id(store, text) for text in ids], reason=None, agent="test")
+    return store.deciding("test").reject([_candidate_id(store, text) for text in ids])
 
 
 def accept_all(store: Sharing, *, theirs: bool = False) -> DecisionReport:
     """Accept everything that is open."""
-    return store.inbox.accept_all(Filter(), theirs=theirs, agent="test")
+    return store.deciding("test").accept_all(Filter(), over(theirs))
+
+
+def over(theirs: bool) -> Resolution:
+    """What is done about conflicts."""
+    return Resolution.THEIRS if theirs else Resolution.LEAVE
 
 
 def _candidate_id(store: Sharing, text: str) -> str:

@@ -1,0 +1,287 @@
+"""Deciding: what people, agents and rules answer to candidates.
+
+A decision is a local record, nothing else: an accept is one record with cause, root and context, a reject names the
+version it covers (K1, K2, K5). It is taken on what is there then: under the lock, with everything judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from federation.ancestry import NoBase
+from federation.causality import join
+from federation.errors import CandidateMoved, ConflictUndecided, DamagedFeed, DecisionNeeded
+from federation.inbox import Difference, Filter, Inbox, id_of
+from federation.index import Row
+from federation.merging import label, same_json
+from federation.model import OPEN_VERDICTS, DecisionReport, Left, Resolution, Verdict
+from journal import (
+    Draft,
+    InvalidInput,
+    Ref,
+    Version,
+    check_draft,
+    check_item_id,
+    check_item_type,
+    check_payload,
+    encode_payload,
+)
+
+Title = Callable[[Mapping[str, Any]], str | None]
+_UNNAMED_TYPE: Final = "unnamed"  # of a decision about an entity whose type or id our journal cannot hold
+
+
+class _Undecided(NamedTuple):
+    """Why a candidate cannot be accepted as asked, and which error that is when a person named it."""
+
+    reason: str
+    error: type[DecisionNeeded] = DecisionNeeded
+
+
+class Deciding:
+    """The decisions of one agent; `title` finds a line for lists in a payload whose record brings none."""
+
+    def __init__(self, inbox: Inbox, agent: str, title: Title = lambda _: None) -> None:
+        self._inbox = inbox
+        self._holdings = inbox.holdings
+        self._agent = agent
+        self._title = title
+
+    # --- accepting ---
+
+    def accept(
+        self, wanted: Sequence[str], resolution: Resolution = Resolution.LEAVE, *, digest: str | None = None
+    ) -> DecisionReport:
+        """Accept named candidates as one batch, all or none; `digest` is that of the one that was looked at.
+
+        NoSuchCandidate, CandidateMoved, ConflictUndecided (a conflict that `resolution` does not settle),
+        DecisionNeeded (an unreadable one), InvalidInput (its id or payload breaks our limits [J10]) and DamagedFeed
+        (our mirror of it cannot be read) write nothing.
+        """
+        with self._deciding():
+            rows = self._judged(wanted, digest)
+            open_rows, settled = _without_settled(rows)
+            drafts = []
+            for row in open_rows:
+                found = self._draft(row, resolution)
+                found = found if isinstance(found, _Undecided) else _twice(row, rows) or found
+                if isinstance(found, _Undecided):
+                    name = f"{id_of(row)} ({row.item_type}/{row.item_id})"
+                    raise found.error(f"{name}: {found.reason}", seq=row.seq, rule="K3")
+                drafts.append(found)
+            return self._commit(drafts)._replace(left=settled)
+
+    def accept_edited(self, seen: Difference, payload: Mapping[str, Any]) -> DecisionReport:
+        """Accept a candidate with a payload that a person made of it: a version of ours over both sides [K1].
+
+        What comes out as it is there, and is no conflict, is an accept like any other. CandidateMoved when candidate or
+        entity is not what was `seen`, DecisionNeeded, InvalidInput and DamagedFeed write nothing.
+        """
+        with self._deciding():
+            (row,) = self._judged([seen.candidate.id], seen.candidate.digest)
+            local = self._holdings.store.head(row.item_type, row.item_id)
+            if (local and local.seq) != (seen.local_head and seen.local_head.seq):
+                raise CandidateMoved(f"{row.item_type}/{row.item_id} was changed here while it was edited", rule="K5")
+            if row.verdict == Verdict.KNOWN:
+                return DecisionReport((), _without_settled([row])[1])
+            if row.verdict == Verdict.UNREADABLE:
+                raise DecisionNeeded(f"{seen.candidate.id}: unreadable: {row.label}", seq=row.seq, rule="K3")
+            as_it_is = row.verdict != Verdict.CONFLICT and same_json(payload, seen.foreign)
+            draft = self._copy(row) if as_it_is else self._authored(row, encode_payload(payload), self._title(payload))
+            return self._commit([draft])
+
+    def accept_all(self, wanted: Filter, resolution: Resolution = Resolution.LEAVE) -> DecisionReport:
+        """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason, or
+        counted as held.
+
+        Of several origins that offer the same entity the first is accepted; the others are judged against it, and are
+        left when that does not settle them.
+        """
+        with self._deciding():
+            drafts: dict[tuple[str, str], Draft] = {}
+            left: list[Left] = []
+            held: Counter[bool] = Counter()  # by whether the brake holds it
+            doubles: list[Row] = []
+            for candidate in self._inbox.candidates(wanted):
+                if candidate.verdict not in OPEN_VERDICTS:
+                    continue
+                row = self._inbox.row_of(candidate)
+                if candidate.held:
+                    held[self._inbox.is_braked(row)] += 1
+                    continue
+                key = (row.item_type, row.item_id.lower())
+                found = self._planned(row, resolution)
+                if isinstance(found, _Undecided):
+                    left.append(_left(row, candidate.verdict, found.reason))
+                elif key in drafts:
+                    doubles.append(row)
+                else:
+                    drafts[key] = found
+            report = self._commit(list(drafts.values()))
+            left += [still for row in doubles if (still := self._still_open(row)) is not None]
+            return report._replace(left=tuple(left), capped=held[False], braked=held[True])
+
+    def _planned(self, row: Row, resolution: Resolution) -> Draft | _Undecided:
+        """The record for one of many, none of which may stop the others."""
+        try:
+            draft = self._draft(row, resolution)
+            if isinstance(draft, Draft):
+                check_draft(draft)
+        except DamagedFeed:
+            return _Undecided("our mirror of it cannot be read")
+        except InvalidInput as error:
+            return _Undecided(error.message)
+        other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
+        return draft if other is None else _Undecided(f"item id differs from {other!r} only in case")
+
+    def _still_open(self, row: Row) -> Left | None:
+        """Whether a candidate is open beside another of the same entity that was just accepted."""
+        now = self._holdings.index.row(row.origin, row.item_type, row.item_id)
+        if now is None or now.verdict not in OPEN_VERDICTS:
+            return None
+        return _left(row, now.verdict, "another origin's version of this entity was accepted: look again")
+
+    # --- records ---
+
+    def _draft(self, row: Row, resolution: Resolution) -> Draft | _Undecided:
+        """One record for an accept: an unmodified copy, or over a conflict an authored version of ours [K1] [K2]."""
+        if row.verdict == Verdict.UNREADABLE:
+            return _Undecided(f"unreadable: {row.label}")
+        if row.verdict != Verdict.CONFLICT:
+            return self._copy(row)
+        match resolution:
+            case Resolution.LEAVE:
+                return _Undecided("conflict: neither side has seen the other", ConflictUndecided)
+            case Resolution.THEIRS:
+                payload = None if row.tombstone else self._holdings.payload_bytes(row)
+                return self._authored(row, payload, row.summary or self._title_of(row))
+            case Resolution.MERGE:
+                return self._merge(row)
+
+    def _merge(self, row: Row) -> Draft | _Undecided:
+        """What only one side changed, of both [K5]; undecided where there is no base, or both changed one thing."""
+        seen = self._inbox.difference(row)
+        if isinstance(seen.base, NoBase):
+            return _Undecided(f"conflict: nothing to merge on: {seen.base.reason}", ConflictUndecided)
+        if not row.tombstone:
+            check_payload(self._holdings.payload_bytes(row) or b"")  # no merge makes good what breaks our limits [J10]
+        merged = seen.merged
+        if merged is None:
+            return _Undecided("conflict: what is here was redacted", ConflictUndecided)
+        if merged.undecided:
+            places = ", ".join(label(change.path) or "deleted on one side" for change in merged.undecided)
+            return _Undecided(f"conflict: changed on both sides: {places}", ConflictUndecided)
+        if not isinstance(merged.value, dict):
+            return self._authored(row, None, row.summary)
+        return self._authored(row, encode_payload(merged.value), self._title(merged.value))
+
+    def _copy(self, row: Row) -> Draft:
+        payload = None if row.tombstone else self._holdings.payload_bytes(row)
+        return self._accepted(row, payload, row.summary or self._title_of(row), root=row.foreign_head().version)
+
+    def _authored(self, row: Row, payload: bytes | None, summary: str | None) -> Draft:
+        return self._accepted(row, payload, summary, root=None)
+
+    def _accepted(self, row: Row, payload: bytes | None, summary: str | None, *, root: Version | None) -> Draft:
+        """A record that builds on a candidate and on what is here; without a root it is a version of our own."""
+        local = self._holdings.store.head(row.item_type, row.item_id)
+        joined = join(row.foreign_head(), local, self._holdings)
+        if root is None:
+            joined.context.setdefault(self._holdings.store.origin, 1)  # its own seq comes here: it counts for the limit
+        return Draft(
+            "delete" if payload is None else "accept",
+            row.item_type,
+            row.item_id,
+            payload,
+            summary=summary,
+            cause=str(Ref(row.origin, row.seq)),
+            root=None if root is None else str(root),
+            context=joined.context,
+            claims=joined.claims,
+        )
+
+    def _title_of(self, row: Row) -> str | None:
+        payload = self._holdings.payload(row)
+        return self._title(payload) if isinstance(payload, dict) else None
+
+    # --- rejecting ---
+
+    def reject(self, wanted: Sequence[str], *, reason: str | None = None, digest: str | None = None) -> DecisionReport:
+        """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5].
+
+        Errors as `accept`.
+        """
+        with self._deciding():
+            rows, settled = _without_settled(self._judged(wanted, digest))
+            return self._commit([self._reject(row, reason) for row in rows])._replace(left=settled)
+
+    def _reject(self, row: Row, reason: str | None) -> Draft:
+        """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].
+
+        That is so of what is unreadable, and of an entity whose type or id our journal cannot hold [J10].
+        """
+        version = Version(row.origin, row.seq, row.digest[:12])
+        try:
+            entity: tuple[str, str | None] = (check_item_type(row.item_type), check_item_id(row.item_id))
+            version = version if row.verdict == Verdict.UNREADABLE else row.foreign_head().version
+        except InvalidInput:
+            entity = (_UNNAMED_TYPE, None)
+        cause, root = str(Ref(row.origin, row.seq)), str(version)
+        return Draft("reject", *entity, summary=reason, cause=cause, root=root)
+
+    # --- together ---
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Decide on what is there now: under the lock, with everything judged."""
+        self._holdings.store.refuse_when_copied()
+        with self._holdings.lock():
+            self._holdings.refresh()
+            yield
+
+    def _judged(self, wanted: Sequence[str], digest: str | None) -> list[Row]:
+        """The rows of candidates, each once; DamagedFeed where nothing could be judged.
+
+        CandidateMoved when one of them does not begin with the `digest` of what was looked at.
+        """
+        rows = self._inbox.find_all(wanted)
+        for row in rows:
+            if row.origin in self._holdings.damaged:
+                raise self._holdings.damaged[row.origin]
+            if digest is not None and not row.digest.startswith(digest):
+                text = f"{id_of(row)} is another record now: seq {row.seq}, digest {row.digest[:12]}"
+                raise CandidateMoved(text, seq=row.seq, rule="K5")
+        return rows
+
+    def _commit(self, drafts: Sequence[Draft]) -> DecisionReport:
+        if not drafts:
+            return DecisionReport((), ())
+        store = self._holdings.store
+        with store.mutate(agent=self._agent) as mutation:
+            for draft in drafts:
+                mutation.add(draft)
+        committed = store.last_commit
+        self._holdings.refresh()
+        return DecisionReport(tuple(committed.written), (), committed.cache_problem)
+
+
+def _left(row: Row, verdict: str, reason: str) -> Left:
+    return Left(id_of(row), row.item_type, row.item_id, verdict, reason)
+
+
+def _without_settled(rows: Sequence[Row]) -> tuple[list[Row], tuple[Left, ...]]:
+    """The rows there is something to decide about, and those that stay as they are."""
+    settled = tuple(_left(row, Verdict.KNOWN, "settled before") for row in rows if row.verdict == Verdict.KNOWN)
+    return [row for row in rows if row.verdict != Verdict.KNOWN], settled
+
+
+def _twice(row: Row, rows: Sequence[Row]) -> _Undecided | None:
+    """Why one of several candidates of the same entity cannot be accepted with the others."""
+    key = (row.item_type, row.item_id.lower())
+    same = [other for other in rows if (other.item_type, other.item_id.lower()) == key]
+    if len(same) == 1:
+        return None
+    return _Undecided("several candidates of one entity: accept one, then look at the others again")
