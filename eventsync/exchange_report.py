@@ -14,7 +14,7 @@ from eventsync.report import Document, error_document, key_of, short_origin, who
 from eventsync.text import clean
 
 if TYPE_CHECKING:
-    from eventsync.sharing import PullRun, PushRun, RemoteStatus, Status, SyncRun
+    from eventsync.sharing import PullRun, PushRun, Status, SyncRun
     from federation.model import (
         OriginPull,
         PublishReport,
@@ -144,11 +144,6 @@ def sync_document(run: SyncRun) -> Document:
     }
 
 
-def remote_document(remote: RemoteStatus) -> Document:
-    """A remote and what the run log says of it."""
-    return remote._asdict()
-
-
 def status_document(status: Status) -> Document:
     """Where everything stands."""
     store = status.store
@@ -163,7 +158,7 @@ def status_document(status: Status) -> Document:
         },
         "pending": status.pending,
         "held": status.held,
-        "remotes": [remote_document(remote) for remote in status.remotes],
+        "remotes": [remote._asdict() for remote in status.remotes],
         "origins": [
             {
                 "origin_store_id": found.origin,

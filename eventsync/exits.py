@@ -129,6 +129,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "source_unavailable",
             "is the drive mounted, the network there? nothing was changed, try again later",
         ),
+        "PlaceMissing": Exit(
+            UNAVAILABLE,
+            "place_missing",
+            "is the drive mounted? a first push makes the folder where it alone is missing; nothing was changed",
+        ),
         "RemoteRefused": Exit(
             AUTHENTICATION,
             "remote_refused",

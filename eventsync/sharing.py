@@ -35,6 +35,7 @@ from journal import Disk, JournalError, Store, moved_words
 
 if TYPE_CHECKING:
     from eventsync.config import Config
+    from federation.probing import Probe
 
 _RUN_LOG_BYTES: Final = 1024 * 1024  # the run log is cut in half beyond this
 _PULL_CODES: Final = {
@@ -56,6 +57,15 @@ class RemoteStatus(NamedTuple):
     last_success_at: str | None
     last_try_at: str | None
     last_error: str | None
+
+
+class RemoteDetails(NamedTuple):
+    """A remote, and what has to be there for it to work."""
+
+    status: RemoteStatus
+    kind: str
+    settings: Mapping[str, Any]
+    other_side: Sequence[str]
 
 
 class StoreStatus(NamedTuple):
@@ -137,6 +147,15 @@ class Sharing:
         kept = _absolute(url)
         self._change(lambda text: add_remote(text, name, kept))
         return urls.parse(kept).display
+
+    def probe(self, name: str) -> Probe:
+        """Whose feeds stand at a remote. Whatever keeps us from looking is in the answer."""
+        from federation.probing import Probe, probe
+
+        try:
+            return probe(self.holdings, self.remotes(name)[0])
+        except JournalError as error:
+            return Probe(error=error)
 
     def remove_remote(self, name: str) -> None:
         """Remove a remote; what was pulled from it stays [F10]."""
@@ -374,6 +393,15 @@ class Sharing:
             runs[-1]["ts"] if runs else None,
             failed[-1][1] if failed else None,
         )
+
+    def remote_details(self, name: str) -> RemoteDetails:
+        """What the run log says of one remote, its settings, and how the other side is set up."""
+        from eventsync.other_side import known_settings, other_side
+
+        status = self.remote_status(name)
+        remote = self.config.remotes[name]
+        url, settings = urls.parse(_absolute(remote.url)), known_settings(remote.settings)
+        return RemoteDetails(status, url.kind, settings, other_side(url, settings))
 
     # --- the run log ---
 

@@ -4,6 +4,7 @@ FederationError
 ├── UnknownRemote         no remote of that name
 ├── InvalidUrl            not a form this program allows, or not safe
 ├── SourceUnavailable     a place cannot be reached, vanished, or a transfer is incomplete: later again
+│   └── PlaceMissing      nothing stands there, and the folder around it does: a first push makes it
 ├── RemoteRefused         the place refused us (authentication)
 ├── RemoteReadOnly        the place can be pulled from, not pushed to
 ├── ProgramUnusable       a program of this machine that a transport needs is missing or too old
@@ -35,6 +36,10 @@ class InvalidUrl(FederationError):
 
 class SourceUnavailable(FederationError):
     """A place cannot be reached or is incomplete now; nothing was changed, a later try may work."""
+
+
+class PlaceMissing(SourceUnavailable):
+    """There is no folder of that name yet, or no more, in one that is there; nothing was changed."""
 
 
 class RemoteRefused(FederationError):

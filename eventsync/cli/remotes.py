@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from eventsync import exchange_report
+from eventsync import remote_report
 from eventsync.cli.commands import Command, Group, opened_store, pass_console
 from eventsync.cli.console import Console
 from eventsync.sharing import sharing
 from eventsync.text import clean
+
+if TYPE_CHECKING:
+    from federation.probing import Probe
 
 _HERE: Final = "eventsync.cli.remotes"
 
@@ -39,18 +42,38 @@ _url = click.argument("url", metavar="URL")
     example="""
     eventsync remote add bus /mnt/shared/bus
     eventsync remote add other ../other-project
+    eventsync remote add hub git@example.org:team/memory.git
     """,
 )
 @_name
 @_url
+@click.option("--no-probe", is_flag=True, help="Do not look whose feeds are there.")
 @pass_console
-def add(console: Console, name: str, url: str) -> None:
-    """Add a remote: a directory that is a bus for many stores, another store, one feed, or a .brainclaw store."""
+def add(console: Console, name: str, url: str, no_probe: bool) -> None:
+    """Add a remote, and look whose feeds are there.
+
+    A remote is a folder that stores share, another store, one feed, a .brainclaw store, or a git repository. A place
+    that cannot be reached now is added all the same.
+    """
     with opened_store(console) as store, sharing(store) as found:
         kept = found.add_remote(name, url)
+        if not console.json:
+            console.note(f"remote {clean(name)}: {clean(kept)}")
+            console.flush()
+        probe = None if no_probe else found.probe(name)
         if console.json:
-            console.document({"name": name, "url": found.remote_status(name).url})
-        console.note(f"remote {clean(name)}: {clean(kept)}; `eventsync sync` publishes to it and pulls from it")
+            console.document(remote_report.added_document(name, found.remote_status(name).url, probe))
+            return
+        if probe is not None:
+            _tell_probe(console, name, probe)
+
+
+def _tell_probe(console: Console, name: str, probe: Probe) -> None:
+    problem = remote_report.probe_problem(name, probe)
+    if problem is not None:
+        console.warn(problem)
+    for line in remote_report.probe_lines(name, probe):
+        console.note(line)
 
 
 @click.command("list", cls=Command, document="remote list", example="eventsync remote list")
@@ -60,7 +83,7 @@ def list_(console: Console) -> None:
     with opened_store(console) as store, sharing(store) as found:
         remotes = [found.remote_status(name) for name in found.config.remotes]
         if console.json:
-            console.document({"remotes": [exchange_report.remote_document(entry) for entry in remotes]})
+            console.document({"remotes": [remote_report.remote_document(entry) for entry in remotes]})
             return
         console.answer(f"{clean(entry.name)}  {clean(entry.url)}" for entry in remotes)
 
@@ -69,20 +92,13 @@ def list_(console: Console) -> None:
 @_name
 @pass_console
 def show(console: Console, name: str) -> None:
-    """Show a remote and how it went there last."""
+    """Show a remote, how it went there last, and what has to be there for it to work."""
     with opened_store(console) as store, sharing(store) as found:
-        status = found.remote_status(name)
+        details = found.remote_details(name)
         if console.json:
-            console.document(exchange_report.remote_document(status))
+            console.document(remote_report.details_document(details))
             return
-        console.answer(
-            [
-                f"{clean(status.name)}  {clean(status.url)}",
-                f"  last success: {status.last_success_at or 'never'}",
-                f"  last try: {status.last_try_at or 'never'}",
-                f"  last error: {clean(status.last_error or 'none')}",
-            ]
-        )
+        console.answer(remote_report.details_lines(details))
 
 
 @click.command("remove", cls=Command, document="remote remove", example="eventsync remote remove bus")

@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from federation.errors import RemoteReadOnly, SourceUnavailable
+from federation.errors import PlaceMissing, RemoteReadOnly, SourceUnavailable
 from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports import Listing, Wanted
 from federation.transports.feeds import files_before_head
@@ -153,7 +153,7 @@ class DirectoryTransport:
 
     def _look(self, opened: ExitStack) -> _Place:
         with _unavailable("cannot be opened", self._path):
-            root = self._open(self._path, _ROOT, None, opened)
+            root = self._open_root(opened)
             real = _real(self._path)
             if real.name == STORE_FOLDER:
                 return self._look_into_store(root, self._path, opened)
@@ -164,6 +164,14 @@ class DirectoryTransport:
             if kind is _Kind.BUS and _is_feed_without_origin(root):
                 raise SourceUnavailable("holds one feed, and must be named by its origin (es1...)", path=self._path)
             return _Place(kind, self._path, root)
+
+    def _open_root(self, opened: ExitStack) -> int:
+        try:
+            return self._open(self._path, _ROOT, None, opened)
+        except FileNotFoundError as error:
+            if _kind_of_name(self._path) is _Kind.BUS and os.path.isdir(self._path.parent):
+                raise PlaceMissing(f"cannot be opened: {error.strerror}", path=self._path) from error
+            raise
 
     def _look_into_store(self, store: int, path: Path, opened: ExitStack) -> _Place:
         try:

@@ -373,6 +373,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("push", code=5, store=ada)
     tell("put", "plan", "p3", "--set", "key=AKIA" + "ABCDEFGHIJKLMNOP", store=ada)
     tell("sync", code=5, store=ada)
+    tell("remote", "add", "again", str(bus), store=ada)
     tell("remote", "show", "bus", store=ada)
     tell("remote", "set-url", "bus", str(ben), store=ada)
     tell("remote", "rename", "bus", "other", store=ada)
