@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any, Final
 
-from federation.transports.urls import GitUrl, Url
+from federation.transports.urls import GitUrl, RsyncUrl, Url
 
 _PREFIX: Final = "refs/eventsync"
-_SETTINGS: Final = ("deadline_seconds", "max_mib", "ref_prefix", "ssh_config")
+_SETTINGS: Final = ("deadline_seconds", "max_mib", "ref_prefix", "ssh_config", "password_file")
 
 
 def known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,9 +20,11 @@ def known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in _SETTINGS if key in settings}
 
 
-def other_side(url: Url | GitUrl, settings: Mapping[str, Any]) -> list[str]:
+def other_side(url: Url | GitUrl | RsyncUrl, settings: Mapping[str, Any]) -> list[str]:
     """What a person has to do there, and in the other stores; lines that begin with spaces are to be typed."""
-    return list(_folder(url) if isinstance(url, Url) else _git(url, settings))
+    if isinstance(url, GitUrl):
+        return list(_git(url, settings))
+    return list(_folder(url) if isinstance(url, Url) else _rsync(url, settings))
 
 
 def _folder(url: Url) -> Iterator[str]:
@@ -30,6 +32,22 @@ def _folder(url: Url) -> Iterator[str]:
     yield "nothing has to be set up: the first push makes the folder, and nothing above it"
     yield "in each other store, with the path that the folder has there:"
     yield f"  eventsync remote add shared {quote(str(url.path))}"
+
+
+def _rsync(url: RsyncUrl, settings: Mapping[str, Any]) -> Iterator[str]:
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    user = f"{url.user}@" if url.user else ""
+    if url.scheme == "daemon":
+        module = url.path.partition("/")[0]
+        port = "" if url.port is None else f":{url.port}"
+        login = f"--password-file={quote(str(settings['password_file']))} " if "password_file" in settings else ""
+        yield f"an rsync daemon with a module [{module}] that may be written: `read only = no` in its rsyncd.conf"
+        yield "what is there is listed by:"
+        yield f"  rsync {login}{quote(f'rsync://{user}{host}{port}/{url.path}/')}"
+    else:
+        yield "rsync on a machine that ssh reaches, with a key that is let in and a host that is known; this must work:"
+        yield f"  {_ssh(url, settings)} rsync --version"
+    yield "the first push makes the folder where it alone is missing; another store there can be pulled from"
 
 
 def _git(url: GitUrl, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -73,7 +91,7 @@ def address(url: GitUrl) -> str:
     return f"{url.scheme}://{user}{host}{port}{url.path}"
 
 
-def _ssh(url: GitUrl, settings: Mapping[str, Any]) -> str:
+def _ssh(url: GitUrl | RsyncUrl, settings: Mapping[str, Any]) -> str:
     config = ["-F", str(settings["ssh_config"])] if "ssh_config" in settings else []
     port = [] if url.port is None else ["-p", str(url.port)]
     host = f"{url.user}@{url.host}" if url.user else url.host

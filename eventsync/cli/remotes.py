@@ -66,6 +66,8 @@ def add(console: Console, name: str, url: str, no_probe: bool) -> None:
             return
         if probe is not None:
             _tell_probe(console, name, probe)
+        for warning in found.warnings():
+            console.warn(warning)
 
 
 def _tell_probe(console: Console, name: str, probe: Probe) -> None:

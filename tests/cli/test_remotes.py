@@ -184,6 +184,20 @@ def test_a_store_of_another_program_is_named_by_its_project(run: Run, store: Pat
                 "git ls-remote https://example.org/team/bus.git 'refs/eventsync/*'",
             ],
         ),
+        ("ann@box:sync/bus", "", "rsync", ["ssh ann@box rsync --version"]),
+        (
+            "rsync+ssh://ann@box:2222/srv/bus",
+            'ssh_config = "/etc/my ssh"',
+            "rsync",
+            ["ssh -F '/etc/my ssh' -p 2222 ann@box rsync --version"],
+        ),
+        ("rsync://ann:SECRET@box/bus/team", "", "rsync", ["rsync rsync://ann@box/bus/team/"]),
+        (
+            "rsync://ann@[::1]:8730/bus",
+            'password_file = "/etc/my login"',
+            "rsync",
+            ["rsync --password-file='/etc/my login' 'rsync://ann@[::1]:8730/bus/'"],
+        ),
         (
             "git://[::1]:9418/bus",
             "",
