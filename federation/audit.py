@@ -12,6 +12,7 @@ from pathlib import Path
 from federation.errors import DamagedFeed
 from federation.folder import FeedFolder
 from federation.holdings import Holdings
+from federation.index_audit import audit_index
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import HEAD_FILE, Head, Refusal, Slice
 from federation.verification import Broken, read_head, split_slice, start_state, walk
@@ -19,8 +20,9 @@ from journal import Finding, JournalError
 
 
 def audit(holdings: Holdings) -> Iterator[Finding]:
-    """What is wrong with the own feed and the mirrors, one finding each."""
+    """What is wrong with the own feed, the mirrors and the index over them, one finding each."""
     yield from _own(holdings)
+    yield from audit_index(holdings)
     for origin in holdings.mirror.origins():
         if origin.startswith(BRIDGE_PREFIX):
             yield from _bridge(holdings, origin)

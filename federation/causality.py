@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from federation.merging import same_json
 from federation.model import Verdict
-from journal import MAX_CONTEXT_ENTRIES, LocalHead, Version
+from journal import MAX_CONTEXT_ENTRIES, InvalidInput, LocalHead, Version, check_payload
 
 
 class ForeignHead(NamedTuple):
@@ -243,3 +244,13 @@ def _include(foreign: ForeignHead, context: dict[str, int], claims: dict[str, in
 def _raise(vector: dict[str, int], origin: str, seq: int) -> None:
     if seq > vector.get(origin, 0):
         vector[origin] = seq
+
+
+def same_payload(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two payloads are the same JSON value; one that is absent or cannot be read is never the same."""
+    if one is None or other is None:
+        return False
+    try:
+        return one == other or same_json(check_payload(one), check_payload(other))
+    except InvalidInput:
+        return False

@@ -14,29 +14,27 @@ from pathlib import Path
 from typing import Final
 
 from federation.bridge import BridgeFolder, materialize_bridge
-from federation.causality import ForeignHead, Judgement, judge
+from federation.causality import ForeignHead, Judgement, judge, same_payload
 from federation.errors import DamagedFeed
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
 from federation.materializer import materialize
-from federation.merging import same_json
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts, Head
 from federation.verification import line_end
 from journal import (
     ActionClass,
+    CacheUnreadable,
     DamagedStore,
     Decided,
     FormatTooNew,
-    InvalidInput,
     LocalHead,
     Record,
     Ref,
     Store,
     StoreLocked,
     Version,
-    check_payload,
     decode_record,
     drop,
     split_c,
@@ -62,7 +60,23 @@ class Holdings:
     def index(self) -> Index:
         """The cache, opened when first needed."""
         self.store.disk.make_folder_durably(self.folder)
-        return Index(self.store.disk, self.folder / _INDEX_FILE)
+        return Index.open(self.store.disk, self.index_path)
+
+    @property
+    def index_path(self) -> Path:
+        """Where the cache is kept."""
+        return self.folder / _INDEX_FILE
+
+    @property
+    def lock_path(self) -> Path:
+        """The second lock [J9]."""
+        return self.folder / "federation.lock"
+
+    def with_own_index(self) -> Holdings:
+        """The same, with an index in memory that nobody else sees, and nothing in it yet."""
+        found = Holdings(self.store)
+        found.index = Index.in_memory()
+        return found
 
     @cached_property
     def own(self) -> FeedFolder:
@@ -73,7 +87,7 @@ class Holdings:
     def lock(self) -> Iterator[None]:
         """Serialize publish, pull and accept; StoreLocked after the timeout. Never held over network I/O [J9]."""
         self.store.disk.make_folder_durably(self.folder)
-        with self.store.disk.lock(self.folder / "federation.lock", self.store.lock_timeout):
+        with self.store.disk.lock(self.lock_path, self.store.lock_timeout):
             yield
 
     @contextlib.contextmanager
@@ -112,17 +126,28 @@ class Holdings:
 
         A mirror that cannot be read is left out and stands in `damaged`.
         """
+        try:
+            self._refresh()
+        except CacheUnreadable:  # a cache: what cannot be read is begun anew [T1]
+            self._drop_index()
+            self._refresh()
+
+    def _refresh(self) -> None:
         self.damaged.clear()
         self.index.ask_doubtful_again()
+        self.take_in_everything()
+        self.judge_all()
+        for origin in self.mirror.origins():
+            self._settle_brake(origin)
+
+    def take_in_everything(self) -> None:
+        """Bring the index up to mirrors, own feed and journal; verdicts are not yet asked for."""
         for origin in self.mirror.origins():
             with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
                 self.materialize(origin)
                 self.brake(origin)
         self.take_in_own_feed()
         self.take_in_journal()
-        self.judge_all()
-        for origin in self.mirror.origins():
-            self._settle_brake(origin)
 
     @contextlib.contextmanager
     def _noting_damage(self, origin: str) -> Iterator[None]:
@@ -436,10 +461,13 @@ class Holdings:
 
     # --- rebuilding ---
 
+    def _drop_index(self) -> None:
+        self.close()
+        drop(self.store.disk, self.index_path)
+
     def rebuild(self) -> None:
         """Delete the index and make it again from mirrors and journal."""
-        self.close()
-        drop(self.store.disk, self.folder / _INDEX_FILE)
+        self._drop_index()
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
 
@@ -463,13 +491,3 @@ def _told(line: bytes) -> Record:
     except (DamagedStore, FormatTooNew):
         seq = line_end(line)
         return Record(v=0, seq=seq, ts="", writer="", agent="", action="unreadable", item_type="unreadable")
-
-
-def same_payload(one: bytes | None, other: bytes | None) -> bool:
-    """Whether two payloads are the same JSON value; one that is absent or cannot be read is never the same."""
-    if one is None or other is None:
-        return False
-    try:
-        return one == other or same_json(check_payload(one), check_payload(other))
-    except InvalidInput:
-        return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from federation.causality import ForeignHead, Judgement
 from federation.model import OPEN_VERDICTS
@@ -79,7 +79,13 @@ class Row(NamedTuple):
     label: str | None = None
 
     def foreign_head(self) -> ForeignHead:
-        """The row as causality reads it."""
+        """The row as causality reads it; CacheUnreadable when it is not as it was written."""
+        try:
+            return self._foreign_head()
+        except (ValueError, TypeError) as error:
+            raise CacheUnreadable(f"not an index: {error}") from error
+
+    def _foreign_head(self) -> ForeignHead:
         return ForeignHead(
             self.origin,
             self.item_type,
@@ -112,20 +118,53 @@ class Receipt(NamedTuple):
     action: str  # accept | reject
 
 
+def database_at(disk: Disk, path: Path) -> Database:
+    """The file of an index, made when it is not there; what cannot be read is begun anew [T1]."""
+    try:
+        return Database.open(disk, path, _SCHEMA)
+    except CacheUnreadable:
+        drop(disk, path)
+        return Database.open(disk, path, _SCHEMA)
+
+
+class Contents(NamedTuple):
+    """All that the index says of one origin, but for its verdicts' reasons."""
+
+    rows: Mapping[tuple[str, str], Row]
+    notes: Mapping[str, Any]
+    receipts: frozenset[Receipt]
+
+
 class Index:
     """The open cache."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
-        self.path = path
-        try:
-            self._db = Database.open(disk, path, _SCHEMA)
-        except CacheUnreadable:  # a cache: what cannot be read is begun anew [T1]
-            drop(disk, path)
-            self._db = Database.open(disk, path, _SCHEMA)
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.path = db.path
+
+    @classmethod
+    def open(cls, disk: Disk, path: Path) -> Self:
+        """The index at `path`, made when it is not there."""
+        return cls(database_at(disk, path))
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """An index that nobody else sees."""
+        return cls(Database.in_memory(_SCHEMA))
+
+    @classmethod
+    def look(cls, disk: Disk, path: Path) -> Self | None:
+        """An index as it is, for one who changes no byte; None when there is none. CacheUnreadable when it is none."""
+        found = Database.look(disk, path, _SCHEMA)
+        return None if found is None else cls(found)
 
     def close(self) -> None:
         """Close the database file."""
         self._db.close()
+
+    def check(self) -> None:
+        """Look at the whole file; CacheUnreadable when it contradicts itself."""
+        self._db.check()
 
     # --- positions ---
 
@@ -137,7 +176,8 @@ class Index:
     def notes(self, origin: str) -> dict[str, Any]:
         """What materializing found worth telling of an origin (lines it could not read, …)."""
         row = self._db.one("SELECT notes FROM origins WHERE origin = ?", (origin,))
-        return json.loads(row[0]) if row else {}
+        with self._db.reading():
+            return json.loads(row[0]) if row else {}
 
     def local_position(self) -> Position | None:
         """How far the journal's decisions and heads are known here."""
@@ -354,6 +394,26 @@ class Index:
         rows = self._db.rows("SELECT action, count(*) FROM receipts WHERE origin = ? GROUP BY action", (origin,))
         found = dict(rows)
         return found.get("accept", 0), found.get("reject", 0)
+
+    def contents(self, origin: str) -> Contents:
+        """All that is said of an origin, to be compared."""
+        receipts = self._db.rows("SELECT version_seq, action FROM receipts WHERE origin = ?", (origin,))
+        rows = self.rows(origin=origin, settled_too=True)
+        return Contents(
+            {(row.item_type, row.item_id): row for row in rows},
+            self.notes(origin),
+            frozenset(Receipt(*row) for row in receipts),
+        )
+
+    def local_contents(self) -> tuple[frozenset[Decision], frozenset[tuple[int, int]]]:
+        """What we decided, and which seqs of ours are withheld."""
+        decisions = self._db.rows("SELECT origin, seq, digest, item_type, item_id, action FROM decisions")
+        withheld = self._db.rows("SELECT first, last FROM withheld")
+        return frozenset(Decision(*row) for row in decisions), frozenset((first, last) for first, last in withheld)
+
+    def marks(self, origin: str) -> list[State]:
+        """All remembered (seq, c, t) of a feed."""
+        return [State(*row) for row in self._db.rows("SELECT seq, c, t FROM marks WHERE origin = ?", (origin,))]
 
     def flagged_origins(self) -> list[str]:
         """Origins with an entry that cannot be true [K4]."""

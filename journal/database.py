@@ -72,6 +72,14 @@ class Database:
         with _translated(self.path), self._db:
             yield self._db
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """What a row is made into something with: a value that cannot be is one that the file lost [T1]."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError) as error:
+            raise CacheUnreadable(f"not an index: {error}", path=self.path) from error
+
     def one(self, statement: str, arguments: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
         with _translated(self.path):
@@ -81,7 +89,15 @@ class Database:
     def rows(self, statement: str, arguments: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """All rows, as they are asked for."""
         with _translated(self.path):
-            yield from self._db.execute(statement, arguments)
+            # `yield from` would close the cursor, perhaps after the file.
+            for row in self._db.execute(statement, arguments):  # noqa: UP028
+                yield row
+
+    def check(self) -> None:
+        """Look at the whole file; CacheUnreadable when SQLite finds that it contradicts itself."""
+        for (found,) in self.rows("PRAGMA integrity_check(1)"):
+            if found != "ok":
+                raise CacheUnreadable(f"not an index: {found}", path=self.path)
 
 
 def drop(disk: Disk, path: Path) -> None:
@@ -96,10 +112,10 @@ def _translated(path: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if str(error).startswith("no such"):
+        if str(error).startswith(("no such", "Could not decode")):
             raise CacheUnreadable(f"not an index: {error}", path=path) from error
         raise DiskFailed(f"index: {error}", path=path) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise CacheUnreadable(f"not an index: {error}", path=path) from error
 
 

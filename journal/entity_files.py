@@ -20,6 +20,7 @@ from journal.projection import document, parse_document
 
 Payload = Callable[[LocalHead], Mapping[str, Any] | None]
 Find = Callable[[str, str], LocalHead | None]
+WATERMARK_FILE: Final = "projections.json"
 _SUFFIX: Final = ".json"
 _ASIDE: Final = ".json.unreadable-"  # a file somebody may have worked on, put aside for the one that replaced it
 
@@ -57,7 +58,7 @@ class EntityFiles:
     def __init__(self, disk: Disk, store_folder: Path) -> None:
         self._disk = disk
         self._folder = store_folder / "entities"
-        self.mark_path = store_folder / "projections.json"
+        self.mark_path = store_folder / WATERMARK_FILE
 
     def watermark(self) -> Watermark:
         """The watermark as on disk; a missing or unreadable one counts as nothing applied: it is a cache."""

@@ -93,10 +93,15 @@ class Index:
         """Close the database file."""
         self._db.close()
 
+    def check(self) -> None:
+        """Look at the whole file; CacheUnreadable when it contradicts itself."""
+        self._db.check()
+
     def position(self) -> Position | None:
         """How far the log was applied; None in a new index."""
         row = self._db.one("SELECT seq, c, segment, offset, size FROM position", ())
-        return Position(*row) if row else None
+        with self._db.reading():
+            return _position(row) if row else None
 
     def apply(
         self,
@@ -120,7 +125,8 @@ class Index:
         if not (item_type.isascii() and item_id.isascii()):  # no id of ours, and maybe no text SQLite takes [J10]
             return None
         row = self._db.one(f"SELECT {_COLUMNS} FROM entities WHERE item_type = ? AND item_id = ?", (item_type, item_id))
-        return _head(row) if row else None
+        with self._db.reading():
+            return _head(row) if row else None
 
     def heads(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], LocalHead]:
         """The newest records of many entities at once; those that never were here are left out."""
@@ -131,7 +137,8 @@ class Index:
                 f"SELECT {_COLUMNS} FROM entities WHERE (item_type, item_id) IN (VALUES {_pairs(len(some))})",
                 [part for key in some for part in key],
             )
-            found.update(((row[0], row[1]), _head(row)) for row in rows)
+            with self._db.reading():
+                found.update(((row[0], row[1]), _head(row)) for row in rows)
         return found
 
     def same_id_in_other_case(self, item_type: str, item_id: str) -> str | None:
@@ -145,9 +152,7 @@ class Index:
     def all_heads(self, item_type: str | None = None) -> Iterator[LocalHead]:
         """All heads, tombstones too, by type and id."""
         where, arguments = ("", ()) if item_type is None else ("WHERE item_type = ?", (item_type,))
-        return map(
-            _head, self._db.rows(f"SELECT {_COLUMNS} FROM entities {where} ORDER BY item_type, item_id", arguments)
-        )
+        return self._heads(f"{where} ORDER BY item_type, item_id", arguments)
 
     def heads_behind(self, item_type: str | None, key: tuple[str, str], most: int) -> list[LocalHead]:
         """The first so many heads behind a type and id, tombstones too: a page of all there are."""
@@ -160,7 +165,11 @@ class Index:
 
     def heads_after(self, seq: int) -> Iterator[LocalHead]:
         """Heads whose newest record came after `seq`, in log order: what a projection behind the index lacks [P1]."""
-        return map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities WHERE seq > ? ORDER BY seq", (seq,)))
+        return self._heads("WHERE seq > ? ORDER BY seq", (seq,))
+
+    def _heads(self, which: str, arguments: Sequence[Any]) -> Iterator[LocalHead]:
+        with self._db.reading():
+            yield from map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities {which}", arguments))
 
     def decisions(self, up_to: int = MAX_SEQ) -> Iterator[Decided]:
         """What was decided about foreign records up to a seq, in log order."""
@@ -200,6 +209,12 @@ def _row(head: LocalHead) -> tuple[Any, ...]:
         head.summary,
         *head.place,
     )
+
+
+def _position(row: Sequence[Any]) -> Position:
+    if [type(value) for value in row] != [int, bytes, int, int, int]:
+        raise ValueError("no position")
+    return Position(*row)
 
 
 def _head(row: Sequence[Any]) -> LocalHead:

@@ -44,6 +44,14 @@ class Stop(NamedTuple):
     look: Callable[[Index, int], None]
 
 
+class LooseEnd(NamedTuple):
+    """Bytes behind the last good record of a segment: a torn tail, or damage where more is known to have been there."""
+
+    segment: Segment
+    line_number: int
+    range: BadRange
+
+
 class LogWalk:
     """The state of one walk: where it stands, and what it folded so far."""
 
@@ -55,6 +63,7 @@ class LogWalk:
         self.stops: list[Stop] = []
         self.is_broken = False  # records were damaged: what builds on them is told less loudly
         self.is_complete = True  # False: the rest cannot be read by this program
+        self.loose_end: LooseEnd | None = None  # of the segment that was looked at last
         self.c_of: dict[int, str | None] = {}  # filled in for the seqs that are keys when the walk begins
         self.blobs: set[BlobRef] = set()  # those that records refer to
         self._log = log
@@ -106,6 +115,7 @@ class LogWalk:
                 wrong.append("the chain does not begin with the origin [J4]")
         elif bytes.fromhex(header.prev_c) != self.position.c:
             wrong.append(f"does not go on from seq {self.position.seq}: records before it are damaged or gone [J8]")
+            self.tell_loose_end()
             self.is_broken = True
         elif header.first_seq != self.position.seq + 1:
             wrong.append(f"first_seq {header.first_seq}, expected {self.position.seq + 1} [J1]")
@@ -122,6 +132,7 @@ class LogWalk:
         """The records of a segment, checked one by one [J1] [J2] [J7]."""
         line_number, counted = 2, 0  # the header is line 1
         fragment: tuple[BadRange, int] | None = None
+        self.loose_end = None
         after_break = False
         for item in found:
             line_number += data.count(b"\n", counted, item.offset - base)
@@ -148,6 +159,15 @@ class LogWalk:
             yield _Numbered(line_number, item, record)
         if fragment is not None:
             self._tell_fragment(segment, *fragment, None)
+            self.loose_end = LooseEnd(segment, fragment[1], fragment[0])
+
+    def tell_loose_end(self) -> None:
+        """Something knows of records that stood where the last segment has only bytes: they are damaged [J7] [J11]."""
+        if self.loose_end is not None:
+            self._check_range(
+                self.loose_end.segment, self.loose_end.range._replace(broken=True), self.loose_end.line_number
+            )
+            self.loose_end = None
 
     def _record(self, segment: Segment, line: Line, line_number: int) -> Record | None:
         try:

@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from journal import identity
 from journal.caches import INDEX_FILE
@@ -18,7 +18,7 @@ from journal.checkpoint_verification import Comparison
 from journal.checkpoints import Checkpoints
 from journal.cursors import Cursor, Cursors
 from journal.disk import Disk, is_temporary
-from journal.entity_files import Drift, EntityFiles, Watermark
+from journal.entity_files import WATERMARK_FILE, Drift, EntityFiles, Watermark
 from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
 from journal.findings import Findings, Report, Severity
 from journal.identity import StoreFile
@@ -30,11 +30,16 @@ from journal.model import LocalHead
 from journal.projection import changes_entity
 
 _FOLDERS = frozenset(["archive", "blobs", "checkpoints"])
+_INDEX: Final = "the index"
+_WATERMARK: Final = "the watermark of the projections"
+_CHECKPOINT: Final = "a checkpoint"
+_PUBLISH: Final = "the last publish"
 
 
 class _Remembered(NamedTuple):
     """What is known of the log outside the log, as it was before the log was looked at."""
 
+    folder: Path
     cache: Index | None
     position: Position | None
     mark: Watermark
@@ -46,11 +51,22 @@ class _Remembered(NamedTuple):
     def seqs(self) -> dict[str, int]:
         """The highest seq that each of them remembers."""
         return {
-            "the index": 0 if self.position is None else self.position.seq,
-            "the watermark of the projections": self.mark.applied_seq,
-            "a checkpoint": self.checkpoint_seq,
-            "the last publish": identity.published_seq({"published": self.published}),
+            _INDEX: 0 if self.position is None else self.position.seq,
+            _WATERMARK: self.mark.applied_seq,
+            _CHECKPOINT: self.checkpoint_seq,
+            _PUBLISH: identity.published_seq({"published": self.published}),
             **{f"reader {path.stem}": cursor.seq for path, cursor in self.cursors.items()},
+        }
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each of them is kept."""
+        return {
+            _INDEX: self.folder / INDEX_FILE,
+            _WATERMARK: self.folder / WATERMARK_FILE,
+            _CHECKPOINT: self.folder / "journal" / "checkpoints",
+            _PUBLISH: self.folder / identity.LOCAL_FILE,
+            **{f"reader {path.stem}": path for path in self.cursors},
         }
 
 
@@ -106,9 +122,12 @@ def _remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, foun
     try:
         index = Index.look(disk, folder / INDEX_FILE)
         position = None if index is None else index.position()
+        if index is not None:
+            index.check()
     except (CacheUnreadable, DiskFailed) as error:
         found.add("index-unreadable", "warning", error.message, path=error.path, fixable=True)
-    return _Remembered(index, position, mark, published, cursors, checkpoints.known_seq())
+        index, position = None, None
+    return _Remembered(folder, index, position, mark, published, cursors, checkpoints.known_seq())
 
 
 def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
@@ -161,9 +180,10 @@ def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, foun
     """The log must hold all that anything remembers [J11]."""
     for what, seq in remembered.seqs.items():
         if seq > walk.position.seq:
+            walk.tell_loose_end()
             message = f"the log ends at seq {walk.position.seq}, but {what} remembers seq {seq} [J11]"
-            found.add("log-too-short", "error", message, path=folder / "journal", seq=seq)
-    seq, c = remembered.seqs["the last publish"], remembered.published.get("c")
+            found.add("log-too-short", "error", message, path=remembered.paths[what], seq=seq)
+    seq, c = remembered.seqs[_PUBLISH], remembered.published.get("c")
     if seq and isinstance(c, str) and walk.c_of.get(seq) not in (None, c):
         message = f"seq {seq} is not the record that was published [J11]"
         found.add("published-differs", "error", message, path=folder / "journal", seq=seq)

@@ -14,7 +14,7 @@ from benchmarks.feeds import SEED, public_key, write_feed
 from federation import feed
 from federation.feed import FeedLine
 from federation.folder import FeedFolder
-from federation.index import Index, Receipt, Row
+from federation.index import Index, Receipt, Row, database_at
 from federation.materializer import FLUSH_ENTITIES, materialize
 from federation.model import MAX_SLICE_BYTES
 from journal import Disk, chain_start, origin_of
@@ -28,7 +28,7 @@ class WatchedIndex(Index):
     """Notes how much is handed over at once."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(Disk(), path)
+        super().__init__(database_at(Disk(), path))
         self.flushes: list[int] = []
 
     def flush(

@@ -159,7 +159,7 @@ def test_a_pull_killed_while_it_materializes_is_made_good_by_whatever_comes_next
         put(author, "p1", "p2", "p3")
         share(author)
     reader, undisturbed = world.store("reader"), world.store("undisturbed")
-    index = FragileIndex(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
+    index = FragileIndex.open(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
     index.die_at(flush, rows)
     reader.holdings.__dict__["index"] = index
     with pytest.raises(Died):
@@ -243,7 +243,7 @@ def test_two_pulls_with_a_store_each_open_see_what_the_other_took(world: World) 
     put(author, "p3")
     share(author)
     # The reader takes the feed into the mirror and is killed before its index learns of it.
-    index = FragileIndex(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
+    index = FragileIndex.open(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
     index.die_at(1, 0)
     reader.holdings.close()
     reader.holdings.__dict__["index"] = index
@@ -545,7 +545,7 @@ def test_a_kill_between_taking_and_counting_releases_no_brake(world: World, befo
     forger.feed().put_into(world.bus)
     pull(reader)
     grown(forger, world, BRAKE_CHANGES + 1, gen=2)
-    index = FragileIndex(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
+    index = FragileIndex.open(reader.store.disk, reader.store.folder / "federation" / "index.sqlite3")
     index.die_at(1, 500)
     reader.holdings.close()
     reader.holdings.__dict__["index"] = index

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from federation.errors import DamagedFeed
 from federation.folder import FeedFolder
-from federation.index import Index, Row
+from federation.index import Index, Row, database_at
 from federation.materializer import FLUSH_ENTITIES, materialize
 from journal import Disk, Version, stub
 from tests.integration.conftest import quick_folder
@@ -35,7 +35,7 @@ class Mirrored:
     def __init__(self, folder: Path, forger: Forger | None = None) -> None:
         self.folder = folder
         self.forger = forger or Forger()
-        self.index = Index(Disk(), folder / "index.sqlite3")
+        self.index = Index.open(Disk(), folder / "index.sqlite3")
         self.feed = FeedFolder(Disk(), folder / self.forger.origin)
 
     def put(self, found: Forged | None = None) -> Forged:
@@ -58,6 +58,7 @@ class Mirrored:
 
     def everything(self) -> list[str]:
         """The whole index as text."""
+        assert self.index.path is not None
         with contextlib.closing(sqlite3.connect(self.index.path)) as database:
             return list(database.iterdump())
 
@@ -236,7 +237,7 @@ class FragileIndex(Index):
     """Dies at a flush: before it, or after some of its rows."""
 
     def __init__(self, path: Path, *, at: int, rows: int = 0) -> None:
-        super().__init__(Disk(), path)
+        super().__init__(database_at(Disk(), path))
         self.flushes = 0
         self._at = at
         self._rows = rows

@@ -90,7 +90,9 @@ def test_slices_are_durable_before_the_head_that_speaks_of_them(tmp_path: Path) 
     take(mirror, tmp_path, found)
     one, two = found.slices
     folder = found.origin
-    assert disk.said == [
+    made = [f"sync {name}" for name in (tmp_path.name, "federation", "mirror")]  # each folder in the one above it
+    assert disk.said[: disk.said.index(f"sync {one}")] == made
+    assert disk.said[disk.said.index(f"sync {one}") :] == [
         *(f"sync {one}", f"name {one}", f"sync {folder}"),
         *(f"sync {two}", f"name {two}", f"sync {folder}"),
         *(f"name {HEAD_FILE}", f"sync {folder}"),
