@@ -237,6 +237,24 @@ def _mirrored(store: Store, query: Query) -> Iterator[Record]:
         yield from filter(query.wants, found.holdings.records(origin or "", query.since))
 
 
+class Schema(NamedTuple):
+    """What the payload of an item type is held to when it declares this version."""
+
+    item_type: str
+    schema_version: int
+    schema: Mapping[str, Any]
+
+
+def schemas(item_type: str | None) -> Sequence[Schema]:
+    """The newest schema of an item type, or of all that have one; InvalidArgument when it has none."""
+    from journal import NEWEST_VERSION, json_schema
+
+    if item_type is not None and item_type not in NEWEST_VERSION:
+        raise InvalidArgument(f"no schema for {item_type!r}: there is one for {', '.join(NEWEST_VERSION)}")
+    chosen = NEWEST_VERSION if item_type is None else [item_type]
+    return [Schema(name, NEWEST_VERSION[name], json_schema(name)) for name in chosen]
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -272,14 +290,18 @@ class Edit(NamedTuple):
 
 def edit(store: Store, around: Surroundings, item_type: str, item_id: str, wanted: Edit) -> Committed:
     """Change an entity under the lock; nothing is written when it comes out as it was."""
+    from journal import Draft
+
     with store.mutate(agent=around.agent) as mutation:
         head, payload = store.get(item_type, item_id)
         before = json.dumps(payload, sort_keys=True)  # compared as text: True == 1 as Python values
         after = wanted.change(payload)
         changed = json.dumps(after, sort_keys=True) != before
-        if changed or wanted.private not in (None, head.private):
-            summary = summary_of(after) if changed else head.summary
-            mutation.put(item_type, item_id, after, summary=summary, private=wanted.private)
+        if changed:
+            mutation.put(item_type, item_id, after, summary=summary_of(after), private=wanted.private)
+        elif wanted.private not in (None, head.private):
+            as_it_stands = Draft("update", item_type, item_id, store.payload_bytes(head), private=wanted.private)
+            mutation.add(as_it_stands._replace(summary=head.summary))
     return store.last_commit
 
 

@@ -95,6 +95,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         ),
         "FormatTooNew": Exit(TOO_NEW, "format_too_new", "a newer eventsync reads it; nothing was changed"),
         "InvalidInput": Exit(USAGE, "invalid_input", "the limits are in docs/format.md"),
+        "SchemaFailed": Exit(
+            USAGE, "schema_failed", "`eventsync schema TYPE` prints it; without the key schema_version anything goes"
+        ),
         "NoSuchEntity": Exit(
             USAGE, "no_such_entity", "`eventsync ls` lists what is there, `eventsync ls --deleted` also what was"
         ),

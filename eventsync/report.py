@@ -49,6 +49,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "parked": None,
             "acked": False,
         },
+        "schema": {"schemas": []},
         "verify": {"ok": False, "findings": []},
         "checkpoint": {
             "seq": None,

@@ -15,10 +15,21 @@ from typing import Any, Final, NamedTuple, Self
 from federation.causality import ForeignHead, Judgement
 from federation.model import OPEN_VERDICTS
 from federation.verification import State
-from journal import RECORD_VERSION, CacheUnreadable, Database, Disk, Position, Ref, Schema, Version, drop
+from journal import (
+    RECORD_VERSION,
+    SCHEMAS_EDITION,
+    CacheUnreadable,
+    Database,
+    Disk,
+    Position,
+    Ref,
+    Schema,
+    Version,
+    drop,
+)
 
-# Raised with every change of the tables; a program that reads newer records has another one.
-_LAYOUT: Final = RECORD_VERSION * 100 + 5
+# Raised with every change of the tables; a program that reads newer records or payloads has another one.
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 5
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;

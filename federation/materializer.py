@@ -18,17 +18,31 @@ from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row
 from federation.nesting import MAX_NESTING, nests_too_deep
 from federation.verification import line_end
-from journal import ACTIONS, EXECUTION_TYPES, JOURNAL_TYPE, MAX_SEQ, RECORD_VERSION, ActionClass, Version
+from journal import (
+    ACTIONS,
+    EXECUTION_TYPES,
+    JOURNAL_TYPE,
+    MAX_SEQ,
+    NEWEST_VERSION,
+    RECORD_VERSION,
+    VERSION_KEY,
+    ActionClass,
+    Version,
+    why_wrong,
+)
 
 FLUSH_ENTITIES: Final = 20_000
 _MAX_NAME: Final = 512  # characters of a foreign item type or id that the index keeps
 _MAX_SUMMARY: Final = 1_000
 _REDACTED: Final = "redacted"
-_USUAL_BYTES: Final = 4 * 1024  # of a line beside its payload; what of a longer one is kept is cut at once
-_FLUSH_BYTES: Final = 32 * 1024 * 1024  # of longer ones, before they are flushed as well
+_USUAL_BYTES: Final = 4 * 1024  # of a line that are kept; what would keep more is looked at and cut at once
+_FLUSH_BYTES: Final = (
+    32 * 1024 * 1024
+)  # of those, and of payloads that wait for a look, before they are flushed as well
 _RUN_BYTES: Final = 1024 * 1024  # of lines that are split together: a slice is never in memory twice
 
 _Optional = msgspec.Raw | msgspec.UnsetType
+_VERSION_KEY: Final = VERSION_KEY.encode()
 _AN_OBJECT: Final = msgspec.Raw(b"{}")  # stand for a payload that was looked at
 _NO_OBJECT: Final = msgspec.Raw(b"null")
 
@@ -60,12 +74,16 @@ class _FeedRecord(msgspec.Struct, gc=False):
     salt: str = ""
     c: str = ""
 
-    def let_go_of_line(self) -> int:
-        """Keep no view of the line's bytes, which would keep the whole line; return how many were the payload's."""
+    def let_go_of_line(self, *, but_for_payload: bool) -> int:
+        """Keep no view of the line's bytes, which would keep the whole line; return how many of them are let go."""
         size = 0
         if self.payload is not msgspec.UNSET:
-            size = len(self.payload)
-            self.payload = _AN_OBJECT if memoryview(self.payload)[0] == ord("{") else _NO_OBJECT
+            is_object = memoryview(self.payload)[0] == ord("{")
+            if is_object and but_for_payload:
+                self.payload = self.payload.copy()
+            else:
+                size = len(self.payload)
+                self.payload = _AN_OBJECT if is_object else _NO_OBJECT
         if self.payload_ref is not msgspec.UNSET:
             self.payload_ref = _NO_OBJECT
         if self.context is not msgspec.UNSET:
@@ -73,6 +91,11 @@ class _FeedRecord(msgspec.Struct, gc=False):
         if self.claims is not msgspec.UNSET:
             self.claims = self.claims.copy()
         return size
+
+
+def _may_declare_schema(item_type: str, line: bytes) -> bool:
+    """Whether a payload may have the key that says so, be it written in escapes."""
+    return item_type in NEWEST_VERSION and (_VERSION_KEY in line or b"\\u" in line)
 
 
 _decode: Final = msgspec.json.Decoder(_FeedRecord).decode
@@ -175,12 +198,14 @@ class _Batch:
             return
         if kind is ActionClass.STATE or kind is ActionClass.TOMBSTONE or kind is None or record.v != RECORD_VERSION:
             key = (item_type[:_MAX_NAME], item_id[:_MAX_NAME])
-            beside = len(line) - record.let_go_of_line()
-            if beside > _USUAL_BYTES:
-                self._add_row(key, _row(self._origin, key, record, place), beside)
+            declares = _may_declare_schema(item_type, line)
+            kept = len(line) - record.let_go_of_line(but_for_payload=declares)
+            if kept > _USUAL_BYTES:
+                self._add_row(key, _row(self._origin, key, record, place), kept)
             else:
                 self._newest[key] = (record, place)
                 self._rows.pop(key, None)
+                self._long_bytes += kept if declares else 0
 
     def _add_row(self, key: Key, row: Row, size: int) -> None:
         self._newest.pop(key, None)
@@ -235,7 +260,8 @@ def _row(origin: str, key: Key, record: _FeedRecord, place: Place) -> Row:
     context, claims = _vector(record.context), _vector(record.claims)
     kind = ACTIONS.get(record.action)
     unreadable = _why_unreadable(record, kind, context, claims)
-    # What a redaction leaves still says what the version was: it is known to who has it [K2] [K3].
+    fails = _fails_schema(record) if kind is ActionClass.STATE and unreadable is None else None
+    # What a redaction leaves, or who fails a schema, still says what the version was: it is known to who has it [K2].
     readable = unreadable in (None, _REDACTED) and "" not in (context, claims) and _is_root(record.root)
     return Row(
         origin,
@@ -248,7 +274,7 @@ def _row(origin: str, key: Key, record: _FeedRecord, place: Place) -> Row:
         context if readable else None,
         claims if readable else None,
         int(kind is ActionClass.TOMBSTONE),
-        unreadable,
+        unreadable or fails,
         record.summary[:_MAX_SUMMARY] if record.summary else None,
         *place,
     )
@@ -272,9 +298,22 @@ def _why_unreadable(
         return "context is not a map of origins to seqs"
     if not _is_root(record.root):
         return "root is not a version"
-    if kind is ActionClass.STATE and record.payload is not _AN_OBJECT:
+    if kind is ActionClass.STATE and (record.payload is msgspec.UNSET or record.payload is _NO_OBJECT):
         return "no payload" if record.payload_ref is msgspec.UNSET else "payload stands elsewhere"
     return None
+
+
+def _fails_schema(record: _FeedRecord) -> str | None:
+    """Why a payload is not what the schema it declares says, or None [K3]."""
+    if record.payload is msgspec.UNSET or record.payload is _AN_OBJECT:
+        return None
+    try:
+        reason = why_wrong(record.item_type, json.loads(bytes(record.payload)))
+    except (ValueError, RecursionError):
+        return None  # nothing that could be accepted [J10], which is told then
+    if reason is None or reason.startswith("newer format"):
+        return reason
+    return f"fails its schema: {reason}"[:_MAX_SUMMARY]
 
 
 def _is_rev(rev: int | None) -> bool:

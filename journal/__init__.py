@@ -33,6 +33,7 @@ from journal.errors import (
     NoSuchEntity,
     NoSuchRecord,
     NotAStore,
+    SchemaFailed,
     StoreCopied,
     StoreExists,
     StoreLocked,
@@ -69,6 +70,7 @@ from journal.model import (
 )
 from journal.mutation import check_draft
 from journal.projection import changes_entity
+from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Committed, Entity, Store, find_store
 
 __all__ = [
@@ -80,9 +82,12 @@ __all__ = [
     "MAX_LINE_BYTES",
     "MAX_NAME_CHARS",
     "MAX_SEQ",
+    "NEWEST_VERSION",
     "ORIGIN",
     "RECORD_VERSION",
+    "SCHEMAS_EDITION",
     "SEGMENT_FORMAT",
+    "VERSION_KEY",
     "ActionClass",
     "Archived",
     "BadRange",
@@ -120,6 +125,7 @@ __all__ = [
     "Ref",
     "Report",
     "Schema",
+    "SchemaFailed",
     "Store",
     "StoreCopied",
     "StoreExists",
@@ -143,10 +149,13 @@ __all__ = [
     "encode_payload",
     "find_store",
     "is_temporary",
+    "json_schema",
+    "lifted",
     "link",
     "moved_words",
     "origin_of",
     "seq_of",
     "split_c",
     "stub",
+    "why_wrong",
 ]

@@ -7,6 +7,7 @@
     ├── StoreCopied          copied, moved or restored: identity undecided [I2]
     ├── FormatTooNew         written by a later eventsync [J12]
     ├── InvalidInput         a caller's record breaks a limit; nothing was written [J10]
+    │   ├── SchemaFailed     a payload is not what the schema it declares says
     │   ├── NoSuchEntity     the entity a caller names is not there
     │   └── NoSuchRecord     the log has no record with this seq
     ├── DamagedStore         local data is not what it must be
@@ -75,6 +76,10 @@ class FormatTooNew(JournalError):
 
 class InvalidInput(JournalError):
     """What a caller gave breaks a limit or names nothing; nothing was written."""
+
+
+class SchemaFailed(InvalidInput):
+    """A payload declares a schema and does not follow it; nothing was written."""
 
 
 class NoSuchEntity(InvalidInput):

@@ -6,13 +6,14 @@ nothing itself: the Store appends what `seal` returns, all or nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from journal.codec import blob_ref, check_payload, encode_payload, encode_record
-from journal.errors import InvalidInput, NoSuchEntity
+from journal.errors import InvalidInput, NoSuchEntity, SchemaFailed
 from journal.machine import Machine
 from journal.model import (
     ACTIONS,
@@ -32,6 +33,7 @@ from journal.model import (
     check_item_id,
     check_item_type,
 )
+from journal.schemas import VERSION_KEY, why_wrong
 
 Key = tuple[str, str]
 
@@ -64,17 +66,15 @@ class Mutation:
         summary: str | None = None,
         private: bool | None = None,
     ) -> None:
-        """Write an entity whole: created when it is not there, updated otherwise. InvalidInput names a broken limit."""
-        self.add(
-            Draft(
-                "update" if self._is_live(item_type, item_id) else "create",
-                item_type,
-                item_id,
-                encode_payload(payload),
-                summary=summary,
-                private=private,
-            )
-        )
+        """Write an entity whole: created when it is not there, updated otherwise.
+
+        InvalidInput names the limit it breaks [J10], SchemaFailed the field that is not what its schema says.
+        """
+        data = encode_payload(payload)
+        if VERSION_KEY in payload and (reason := why_wrong(item_type, json.loads(data))) is not None:
+            raise SchemaFailed(f"payload of {item_type}/{item_id}: {reason}")
+        action = "update" if self._is_live(item_type, item_id) else "create"
+        self.add(Draft(action, item_type, item_id, data, summary=summary, private=private))
 
     def delete(self, item_type: str, item_id: str, *, summary: str | None = None) -> None:
         """Delete an entity: a tombstone that keeps its history. NoSuchEntity when it is not there."""

@@ -31,6 +31,7 @@ from journal.machine import Machine, default_data_folder
 from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Decided, Draft, LocalHead, Record, Written
 from journal.mutation import Author, Mutation, seal
 from journal.projection import changes_entity, decided_of, head_of
+from journal.schemas import lifted
 from journal.verification import verify
 
 LOCK_TIMEOUT_SECONDS: Final = 10.0
@@ -330,13 +331,13 @@ class Store:
         return self._caches.ask(lambda index: index.same_id_in_other_case(item_type, item_id))
 
     def get(self, item_type: str, item_id: str) -> Entity:
-        """A live entity with its payload; NoSuchEntity when there is none."""
+        """A live entity with its payload in the newest version of its schema; NoSuchEntity when there is none."""
         self.refresh()
         head = self._newer.get((item_type, item_id)) or self.head(item_type, item_id)
         payload = None if head is None or head.deleted else self._log.payload(head)
         if head is None or payload is None:
             raise NoSuchEntity(f"no entity {item_type}/{item_id}")
-        return Entity(head, payload)
+        return Entity(head, dict(lifted(item_type, payload)))
 
     @property
     def history(self) -> History:

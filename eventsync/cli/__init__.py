@@ -54,6 +54,7 @@ program: Final = Group(
         "Entities": {
             **dict.fromkeys(["put", "edit", "rm", "show", "ls"], _ENTITIES),
             **dict.fromkeys(["log", "unseen"], "eventsync.cli.history"),
+            "schema": "eventsync.cli.schemas",
         },
         "Other stores": {
             "remote": "eventsync.cli.remotes",

@@ -361,6 +361,8 @@ def told(run: Run, tmp_path: Path) -> Told:
     for words in (("show", "plan", "p1"), ("show", "plan", "p1", "--rev", "1"), ("ls", "--deleted")):
         tell(*words, store=ada)
     tell("unseen", "claude", "--ack", store=ada)
+    tell("schema")
+    tell("schema", "plan")
     parked = report.parked_value(Parked(1, 3, 3, {"plan": 2, "note": 1}))
     tell.documents["unseen"].append({**tell("unseen", "claude", store=ada), "gap": True, "parked": parked})
     tell("show", "plan", "p1", "--rev", "1", store=ben)
