@@ -1,6 +1,6 @@
 """Sharing: the use cases between stores. Composes config, transports and federation; prints nothing.
 
-The one place that turns a remote's name or URL into a transport, and that keeps the run log.
+Knows which remote a person means, and keeps the run log.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
-from federation.bridge import BridgeSource
+from eventsync.ways import Ways
 from federation.deciding import Deciding
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
@@ -26,12 +26,8 @@ from federation.model import OriginPull, OriginStatus, PublishReport, PushReport
 from federation.publisher import Plan, PublishSettings, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
-from federation.transports import Transport, urls
-from federation.transports.brainclaw import BrainclawSource
-from federation.transports.directory import DirectoryTransport, is_brainclaw
-from federation.transports.mounts import may_hang
-from federation.transports.watched import Watch, read_deadline
-from journal import Disk, JournalError, Store, moved_words
+from federation.transports import urls
+from journal import JournalError, Store, moved_words
 
 if TYPE_CHECKING:
     from eventsync.config import Config
@@ -122,14 +118,12 @@ class Sharing:
         self.holdings = Holdings(store)
         self._config_path = store.folder / "config.toml"
         self._runs = store.folder / "federation" / "runs.jsonl"
-        self._watches: dict[Path, Watch] = {}
-        self._warnings: dict[str, None] = {}
+        self.ways = Ways(store)
 
     def close(self) -> None:
         """Close the cache, and let go of the places that were reached."""
         self.holdings.close()
-        while self._watches:
-            self._watches.popitem()[1].end()
+        self.ways.close()
 
     @cached_property
     def config(self) -> Config:
@@ -202,56 +196,8 @@ class Sharing:
         runs = [run for run in history if run.get("url") == parsed.display]
         held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
-        return Remote(name, parsed.display, self._way(parsed, settings), held, pushed)
-
-    def _way(
-        self, url: urls.Url | urls.GitUrl | urls.RsyncUrl, settings: Mapping[str, Any]
-    ) -> Callable[[], Transport | BridgeSource]:
-        """How to connect: what is called then may last, and is called in a thread."""
-        deadline = {"deadline_seconds": self.config.limits.transfer_seconds}
-        if isinstance(url, urls.Url):
-            return self._way_to_folder(url.path, settings, deadline)
-        values = {**deadline, **settings}
-        return (
-            partial(self._reach_by_git, url, values)
-            if url.kind == "git"
-            else partial(self._reach_by_rsync, url, values)
-        )
-
-    def _reach_by_git(self, url: urls.GitUrl, settings: Mapping[str, Any]) -> Transport:
-        from federation.transports import git, git_settings  # only who uses it pays for it
-
-        memory = self.store.folder / "federation" / "git"
-        return git.GitTransport(url, git_settings.read_settings(settings), self.store.disk, memory)
-
-    def _reach_by_rsync(self, url: urls.RsyncUrl, settings: Mapping[str, Any]) -> Transport:
-        from federation.transports import rsync, rsync_settings  # only who uses it pays for it
-
-        found = rsync_settings.read_settings(settings)
-        warning = rsync.check_program(found.deadline_seconds)
-        self._warnings |= {} if warning is None else {warning: None}
-        folder = self.store.folder / "federation" / "rsync"
-        return rsync.RsyncTransport(url, found, self.store.disk, folder, os.path.expanduser("~"))  # noqa: PTH111 (a text)
-
-    def _way_to_folder(
-        self, path: Path, settings: Mapping[str, Any], deadline: Mapping[str, Any]
-    ) -> Callable[[], Transport | BridgeSource]:
-        """A folder is looked at by a child where it may hang, or where a person wants a deadline."""
-        if not settings and not may_hang(path):
-            return lambda: open_folder(path, self.store.disk)
-        watch = self._watch(path)
-        return lambda: watch.open(read_deadline({**deadline, **settings}), self.store.disk)
-
-    def _watch(self, path: Path) -> Watch:
-        """The child that looks at a folder: made here, since in a thread it would be too late."""
-        watch = self._watches.get(path)
-        if watch is None or watch.is_over:
-            watch = self._watches[path] = Watch(path, lambda: open_folder(path, self.store.disk))
-        return watch
-
-    def warnings(self) -> list[str]:
-        """What a person should know of the programs that remotes were reached by, each once."""
-        return list(self._warnings)
+        way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
+        return Remote(name, parsed.display, way, held, pushed)
 
     # --- verbs ---
 
@@ -458,12 +404,6 @@ def sharing(store: Store) -> Iterator[Sharing]:
         yield found
     finally:
         found.close()
-
-
-def open_folder(path: Path, disk: Disk) -> Transport | BridgeSource:
-    """What stands at a path: a `.brainclaw` store, or a place for feeds."""
-    bridged = is_brainclaw(path)
-    return DirectoryTransport(path, disk) if bridged is None else BrainclawSource(bridged)
 
 
 def _absolute(url: str) -> str:

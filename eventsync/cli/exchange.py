@@ -132,7 +132,7 @@ def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, 
 
 def _warn(console: Console, found: Sharing) -> None:
     """What concerns this machine and no remote: once, however many remotes it was noticed at."""
-    for text in found.warnings():
+    for text in found.ways.warnings():
         console.warn(text)
 
 

@@ -66,7 +66,7 @@ def add(console: Console, name: str, url: str, no_probe: bool) -> None:
             return
         if probe is not None:
             _tell_probe(console, name, probe)
-        for warning in found.warnings():
+        for warning in found.ways.warnings():
             console.warn(warning)
 
 
