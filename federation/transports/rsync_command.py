@@ -28,7 +28,8 @@ _ORIGIN_GLOB: Final = "es1" + "[a-z2-7]" * 32
 # Whatever comes or goes is a regular file or a folder. All at once: a folder is never opened by a name sent later.
 _FILES_ONLY: Final = ("--no-links", "--no-devices", "--no-specials", "--no-inc-recursive")
 _VERSION: Final = re.compile(rb"rsync +version +v?([0-9]+)\.([0-9]+)\.([0-9]+)")
-_LISTED: Final = re.compile(r"([-a-z])[-a-zA-Z]{9}\S* +([0-9]+) \S+ \S+ (.+)")
+_LISTED: Final = re.compile(r"([-a-z])[-a-zA-Z]{9}\S* +([0-9]{1,19}) \S+ \S+ (.+)")
+_TEMPORARY: Final = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.ASCII)
 
 
 class Command(NamedTuple):
@@ -166,9 +167,10 @@ def read_version(output: bytes) -> tuple[int, int, int] | None:
 
 
 class Seen(NamedTuple):
-    """What a listing showed. `feeds` has what stands in the folder of each origin: sizes, -1 for no regular file."""
+    """What a listing showed."""
 
     is_folder: bool  # the place itself is there
+    # Of each origin the files of its feed, and what interrupted calls left of them: sizes, -1 for no regular file.
     feeds: Mapping[str, Mapping[str, int]]
     folders: frozenset[str]  # of origins, those among them that are folders
     others: frozenset[str]  # names in the place that belong to no feed
@@ -203,4 +205,13 @@ def read_listing(output: bytes, below: str = "") -> Seen:
         elif not (ORIGIN.fullmatch(origin) and FEED_FOLDER.fullmatch(name) and kind == "d"):
             others |= set() if inside else {origin}
             ignored += 1
+            if ORIGIN.fullmatch(origin) and kind == "-" and _is_left_over(name):
+                feeds.setdefault(origin, {})[name] = size
     return Seen(is_folder, feeds, frozenset(folders), frozenset(others), ignored)
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether rsync was writing a file of a feed under this name when it was killed: `.head.json.Xy12Zz`."""
+    folder, slash, last = name.rpartition("/")
+    found = _TEMPORARY.fullmatch(last)
+    return found is not None and FEED_FILE.fullmatch(folder + slash + found[1]) is not None

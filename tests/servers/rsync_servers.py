@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import socket
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -84,3 +87,63 @@ def counting(work: Work, calls: list[Sequence[str]]) -> Work:
 def home() -> str:
     """Of the user that runs the tests."""
     return pwd.getpwuid(os.getuid()).pw_dir
+
+
+# --- on the way to a server ------------------------------------------------------------------------------------------
+
+
+class Between:
+    """Passes connections on to another port. What comes down is changed or held back; so much, and it hangs up."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        down: Callable[[bytes], bytes] = bytes,
+        up_bytes: int | None = None,
+        down_bytes: int | None = None,
+    ) -> None:
+        self._port, self._down = port, down
+        self._up_bytes, self._down_bytes = up_bytes, down_bytes
+
+    def __call__(self, connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self._port)) as server:
+            upwards = [connection, server, bytes, self._up_bytes]
+            up = threading.Thread(target=_pass, args=upwards, daemon=True)
+            up.start()
+            _pass(server, connection, self._down, self._down_bytes)
+            up.join()
+
+
+def _pass(
+    source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes], most_bytes: int | None
+) -> None:
+    """Pass on until one of them ends or enough has passed; then both have ended."""
+    left = most_bytes
+    with contextlib.suppress(OSError):
+        while left != 0 and (data := source.recv(65536)):
+            passed = change(data) if left is None else change(data)[:left]
+            left = None if left is None else left - len(passed)
+            target.sendall(passed)
+    for one in (source, target):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+
+
+def trickle(data: bytes) -> bytes:
+    """Nothing of it, and the connection stays open: the other side looks alive, and is never done."""
+    threading.Event().wait(0.2)
+    return data[:1]
+
+
+class Replacing:
+    """Puts other bytes in the place of some, and counts how often."""
+
+    def __init__(self, old: bytes, new: bytes) -> None:
+        assert len(old) == len(new), "the protocol counts bytes"
+        self._old, self._new = old, new
+        self.count = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        self.count += data.count(self._old)
+        return data.replace(self._old, self._new)
