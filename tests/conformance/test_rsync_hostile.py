@@ -36,9 +36,13 @@ def daemon(tmp_path: Path) -> Iterator[Listener]:
         yield server
 
 
+def place_behind(daemon: Listener, tmp_path: Path) -> RsyncPlace:
+    return RsyncPlace(tmp_path / "bus", f"rsync://127.0.0.1:{daemon.port}/{MODULE}/bus", tmp_path / "ours")
+
+
 @pytest.fixture
 def place(tmp_path: Path, daemon: Listener) -> RsyncPlace:
-    return RsyncPlace(tmp_path / "bus", f"rsync://127.0.0.1:{daemon.port}/{MODULE}/bus", tmp_path / "ours")
+    return place_behind(daemon, tmp_path)
 
 
 @pytest.fixture
@@ -122,21 +126,23 @@ def test_what_arrived_whole_before_a_cut_counts_and_nothing_else(
 
 
 @pytest.mark.parametrize("after_bytes", [0, 30, 300, 2_000, 60_000, 160_000])
-def test_a_push_that_is_cut_leaves_whole_files_and_the_former_head(
-    place: RsyncPlace, daemon: Listener, tmp_path: Path, after_bytes: int
-) -> None:
-    former = {"head": b"former", "s1": noise(1_000)}
-    feed = own_feed(tmp_path / "feed", **former)
-    place.transport().publish(A, feed, [S1, HEAD_FILE], frozenset())
-    own_feed(feed, head=b"new", s2=noise(80_000), s3=noise(90_000))
-    with Listener(Between(daemon.port, up_bytes=after_bytes)) as server, pytest.raises(SourceUnavailable):
-        way_over(server, tmp_path, in_this_process).publish(A, feed, [S1, S2, S3, HEAD_FILE], frozenset())
-    there = place.content()
-    whole = {f"{A}/{name}": content for name, content in files_in(feed).items()} | {f"{A}/{HEAD_FILE}": b"former"}
-    assert {path: content for path, content in there.items() if "/." not in path}.items() <= whole.items()
+def test_a_push_that_is_cut_leaves_whole_files_and_the_former_head(tmp_path: Path, after_bytes: int) -> None:
+    names = [S1, S2, S3, HEAD_FILE]
+    feed = own_feed(tmp_path / "feed", head=b"former", s1=noise(1_000))
+    with rsync_daemon(tmp_path, tmp_path / "server") as daemon:
+        place = place_behind(daemon, tmp_path)
+        place.transport().publish(A, feed, [S1, HEAD_FILE], frozenset())
+        own_feed(feed, head=b"new", s2=noise(80_000), s3=noise(90_000))
+        with Listener(Between(daemon.port, up_bytes=after_bytes)) as server, pytest.raises(SourceUnavailable):
+            way_over(server, tmp_path, in_this_process).publish(A, feed, names, frozenset())
+    # Nobody writes there any more.
+    there = {path: content for path, content in place.content().items() if "/." not in path}
+    sent = {f"{A}/{name}": content for name, content in files_in(feed).items()}
+    assert there.items() <= (sent | {f"{A}/{HEAD_FILE}": b"former"}).items()
     assert there[f"{A}/{HEAD_FILE}"] == b"former" and f"{A}/{S1}" in there
-    place.transport().publish(A, feed, [S1, S2, S3, HEAD_FILE], frozenset())
-    assert place.content() == {f"{A}/{name}": content for name, content in files_in(feed).items()}
+    with rsync_daemon(tmp_path, tmp_path / "server") as daemon:
+        way_over(daemon, tmp_path, in_this_process).publish(A, feed, names, frozenset())
+    assert place.content() == sent
 
 
 # --- exit codes ------------------------------------------------------------------------------------------------------
