@@ -22,12 +22,14 @@ from federation.index import Decision, Index, Row
 from federation.materializer import materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts, Head
+from federation.staging import staging_folder
 from federation.verification import line_end
 from journal import (
     ActionClass,
     CacheUnreadable,
     DamagedStore,
     Decided,
+    DiskFailed,
     FormatTooNew,
     LocalHead,
     Record,
@@ -42,7 +44,6 @@ from journal import (
 
 _JUDGED_AT_ONCE: Final = 2_000
 _READ_LOCK_SECONDS: Final = 0.05
-_STAGING_LOCK: Final = "lock"
 _INDEX_FILE: Final = "index.sqlite3"
 
 
@@ -92,26 +93,9 @@ class Holdings:
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A private folder for what is fetched, gone afterwards. What a killed process left is swept here.
-
-        Its owner holds a lock in it, so that a folder nobody holds is known to be left behind.
-        """
-        disk, root = self.store.disk, self.folder / "staging"
-        own = root / self.store.machine.writer
-        with contextlib.ExitStack() as held:
-            with self.lock():
-                disk.make_folder(own)
-                held.enter_context(disk.lock(own / _STAGING_LOCK, 0))
-                self._sweep(root, own.name)
-            held.callback(disk.remove_tree, own)
+        """A private folder for what is fetched, gone afterwards."""
+        with staging_folder(self.store, self.folder / "staging", self.lock) as own:
             yield own
-
-    def _sweep(self, root: Path, own: str) -> None:
-        for name in self.store.disk.names(root):
-            if name == own:
-                continue
-            with contextlib.suppress(StoreLocked), self.store.disk.lock(root / name / _STAGING_LOCK, 0):
-                self.store.disk.remove_tree(root / name)
 
     def close(self) -> None:
         """Close the cache."""
@@ -139,6 +123,13 @@ class Holdings:
         self.judge_all()
         for origin in self.mirror.origins():
             self._settle_brake(origin)
+
+    def _refresh_in_memory(self) -> None:
+        self.close()
+        self.index = Index.in_memory()
+        self.damaged.clear()
+        self.take_in_everything()
+        self.judge_all()
 
     def take_in_everything(self) -> None:
         """Bring the index up to mirrors, own feed and journal; verdicts are not yet asked for."""
@@ -178,13 +169,14 @@ class Holdings:
 
     def look(self) -> str | None:
         """Refresh before reading, if the lock is free; else why what is read may lack something."""
-        path = self.folder / "federation.lock"
-        self.store.disk.make_folder_durably(self.folder)
         try:
-            with self.store.disk.lock(path, _READ_LOCK_SECONDS):
+            self.store.disk.make_folder_durably(self.folder)
+            with self.store.disk.lock(self.lock_path, _READ_LOCK_SECONDS):
                 self.refresh()
         except StoreLocked:
             return "another process is publishing, pulling or deciding"
+        except DiskFailed:  # full, or not to be written: a reader needs no file
+            self._refresh_in_memory()
         return self.store.stale or ("; ".join(f"left out: {text}" for text in self.left_out()) or None)
 
     def materialize(self, origin: str) -> int:

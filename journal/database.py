@@ -55,8 +55,8 @@ class Database:
 
     @classmethod
     def look(cls, disk: Disk, path: Path, schema: Schema) -> Database | None:
-        """A cache as it is, for one who changes no byte; None when there is none. Raises as `open`."""
-        if disk.size(path) is None:
+        """A cache as it is, for one who changes no byte; None when nothing is there. Raises as `open`."""
+        if not disk.size(path):
             return None
         in_use = bool(disk.size(path.with_name(path.name + "-wal")))
         with _translated(path):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import eventsync
+from tests.cli.answers import Answer
 from tests.doubles.stores import quick_folder
 
 ROOT = Path(eventsync.__file__).parents[1]
@@ -80,15 +81,21 @@ class Program:
         return Ended(*json.loads(self._process.stdout.readline()))
 
 
-def answer(folder: Path, *arguments: str) -> Any:
-    """The JSON document of a command that must work; in this process, which is quick."""
+def spoken(folder: Path, *arguments: str) -> Answer:
+    """What a command says and how it ends; in this process, which is quick."""
     from eventsync.cli import main
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([*arguments, "--store", str(folder), "--json"])
-    assert code == 0, err.getvalue()
-    return json.loads(out.getvalue())
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+def answer(folder: Path, *arguments: str) -> Any:
+    """The JSON document of a command that must work."""
+    told = spoken(folder, *arguments)
+    assert told.code == 0, told.err
+    return told.document
 
 
 def assert_clean(folder: Path) -> None:
