@@ -18,8 +18,8 @@ _WIDTHS = (62, 44)
 def main() -> int:
     """Run all measurements; 1 when a bound does not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and size of eventsync.")
-    parser.add_argument("--quick", action="store_true", help="smaller histories, less than a minute; not for quoting")
-    parser.add_argument("--folder", type=Path, help="where to work: a disk that is like yours, with 2 GB free")
+    parser.add_argument("--quick", action="store_true", help="smaller histories, a few minutes; not for quoting")
+    parser.add_argument("--folder", type=Path, help="where to work: a disk that is like yours, with 4 GB free")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; least of several runs")
     failed = 0

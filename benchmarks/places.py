@@ -18,6 +18,7 @@ from benchmarks.stores import transport_to
 from federation.model import HEAD_FILE
 from journal import Disk
 from tests.servers.git_servers import git_daemon
+from tests.servers.rsync_servers import MODULE, rsync_daemon
 
 DIRECTORY: Final = "directory"
 DAEMON: Final = "git daemon"
@@ -49,11 +50,13 @@ def serving(bus: Path) -> Iterator[Places]:
     """The feed on a bus at a place of each kind, as long as the block lasts."""
     repository = bus.with_name(f"{bus.name}.git")
     subprocess.run(["git", "init", "--quiet", "--bare", str(repository)], check=True)
-    with git_daemon(bus.parent) as daemon:
+    rsync = rsync_daemon(bus.parent, bus.with_name(f"{bus.name}-rsyncd"))
+    with git_daemon(bus.parent) as daemon, rsync as rsyncd:
         urls = {
             DIRECTORY: str(bus),
             "git, in place": str(repository),
             DAEMON: f"git://127.0.0.1:{daemon.port}/{repository.name}",
+            "rsync daemon": f"rsync://127.0.0.1:{rsyncd.port}/{MODULE}/{bus.name}",
         }
         places = Places(bus, repository, urls)
         places.publish()

@@ -15,7 +15,7 @@ from federation.holdings import Holdings
 from federation.puller import Remote
 from federation.transports import Transport
 from federation.transports.directory import DirectoryTransport
-from federation.transports.urls import GitUrl, Url, parse
+from federation.transports.urls import GitUrl, RsyncUrl, parse
 from journal import Disk, Store, encode_header
 from journal.model import ROLL_BYTES
 
@@ -64,7 +64,11 @@ def transport_to(place: str, disk: Disk, memory: Path) -> Transport:
         from federation.transports.git_settings import GitSettings
 
         return GitTransport(url, GitSettings(), disk, memory)
-    assert isinstance(url, Url)
+    if isinstance(url, RsyncUrl):
+        from federation.transports.rsync import RsyncTransport
+        from federation.transports.rsync_settings import RsyncSettings
+
+        return RsyncTransport(url, RsyncSettings(), disk, memory.with_name("rsync"), "/")
     return DirectoryTransport(url.path, disk)
 
 

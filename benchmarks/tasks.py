@@ -81,9 +81,9 @@ def pull_again(bus: str, folder: str) -> Answer:
     def once() -> None:
         _pull(Path(folder), bus, Result.UP_TO_DATE)
 
-    seen, seconds = _repeated(once)
+    seen, times = _repeated(once)
     slices = len(seen.opened_like(".zst"))
-    return {"seconds": seconds, "head_bytes": _head_bytes(bus), "counts": {**seen.counts, "slices opened": slices}}
+    return {**times, "head_bytes": _head_bytes(bus), "counts": {**seen.counts, "slices opened": slices}}
 
 
 def pull_more(bus: str, folder: str) -> Answer:
@@ -125,8 +125,8 @@ def put(folder: str) -> Answer:
             mutation.put("plan", f"put_{next(numbers)}", {"title": "a plan", "status": "open"}, summary="a plan")
         opened.close()
 
-    seen, seconds = _repeated(once)
-    return {"seconds": seconds, "counts": seen.counts}
+    seen, times = _repeated(once)
+    return {**times, "counts": seen.counts}
 
 
 def get(folder: str) -> Answer:
@@ -140,8 +140,8 @@ def get(folder: str) -> Answer:
         reader.get(*key)
         reader.close()
 
-    seen, seconds = _repeated(once)
-    return {"seconds": seconds, "counts": seen.counts}
+    seen, times = _repeated(once)
+    return {**times, "counts": seen.counts}
 
 
 def publish_more(folder: str) -> Answer:
@@ -186,17 +186,17 @@ def _times(taken: Callable[[], _Taken]) -> Answer:
     return taken()._asdict()
 
 
-def _repeated(once: Callable[[], None]) -> tuple[Seen, float]:
-    """What one run does, and the least time of several; a first run loads modules and fills caches."""
+def _repeated(once: Callable[[], None]) -> tuple[Seen, Answer]:
+    """What one run does, and the least times of several; a first run loads modules and fills caches."""
     once()
     with watch() as seen:
         once()
-    seconds = []
+    times = []
     for _ in range(_REPEATS):
         with _timed() as taken:
             once()
-        seconds.append(taken().seconds)
-    return seen, min(seconds)
+        times.append(_times(taken))
+    return seen, {clock: min(each[clock] for each in times) for clock in _Taken._fields}
 
 
 def _peak_kib() -> int:
