@@ -17,8 +17,8 @@ import msgspec
 
 from federation import feed
 from federation.feed import FeedLine
-from federation.folder import pack
 from federation.model import HEAD_FILE, Head, Slice
+from federation.packing import pack
 from federation.signing import sign
 from federation.verification import State
 from journal import RECORD_VERSION, Record, chain_start, origin_of

@@ -231,10 +231,11 @@ def records(store: Store, query: Query, last: int | None = None) -> Iterator[Rec
 
 def _mirrored(store: Store, query: Query) -> Iterator[Record]:
     from eventsync.sharing import sharing
+    from federation import mirrored
 
     with sharing(store) as found:
         origin = found.origin_named(query.origin)
-        yield from filter(query.wants, found.holdings.records(origin or "", query.since))
+        yield from filter(query.wants, mirrored.records(found.holdings, origin or "", query.since))
 
 
 class Schema(NamedTuple):

@@ -80,6 +80,7 @@ def publish_document(report: PublishReport, plan: Plan | None = None) -> Documen
         "published": report.published,
         "withheld": withheld,
         "slices": report.slices,
+        "left_out": list(report.left_out),
         "explain": None if plan is None else [entry._asdict() for entry in _explained(plan)],
     }
 

@@ -172,6 +172,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "`eventsync publish --help` if it is no secret",
         ),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
+        "BlobUnreadable": Exit(
+            DAMAGED, "blob_unreadable", "`eventsync pull` asks for it again; everything else can be read and decided"
+        ),
         "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
         # The tool.
         "ConfigError": Exit(USAGE, "invalid_config", "the keys of config.toml are listed in docs/cli.md"),

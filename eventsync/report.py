@@ -94,6 +94,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "published": 0,
             "withheld": {},
             "slices": 0,
+            "left_out": [],
             "explain": None,
         },
         "push": {"remotes": [], "exit_code": None},

@@ -234,6 +234,7 @@ class Sharing:
         pushed = self.push(remotes)
         pulled = self.pull(remotes, Settings())
         codes = [] if error is None else [exits.exit_of(error).code]
+        codes += [exits.DAMAGED] if report is not None and report.left_out else []
         codes += [code for code in (pushed.exit_code, pulled.exit_code) if code != exits.DONE]
         worst = exits.combine(codes)
         succeeded = error is None and exits.DONE in (pushed.exit_code, pulled.exit_code)

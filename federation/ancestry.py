@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from federation.causality import is_false
-from federation.errors import DamagedFeed
+from federation.errors import BlobUnreadable, DamagedFeed
 from federation.feed import parse_skip
 from federation.holdings import Holdings
 from federation.index import Row
@@ -128,8 +128,8 @@ def _mirrored_base(holdings: Holdings, row: Row, local: LocalHead) -> Base | NoB
         for record in _newest_first(holdings, row):
             version = _version(record, row.origin)
             if version is not None and local.context.get(version.origin, 0) >= version.seq:
-                return _base(record, row.origin, record.payload_bytes)
-    except DamagedFeed as error:
+                return _base(record, row.origin, holdings.payload_of(record, row.origin))
+    except (BlobUnreadable, DamagedFeed) as error:
         return NoBase(f"our mirror of it cannot be read: {error.message}")
     return None
 

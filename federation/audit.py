@@ -6,17 +6,21 @@ Findings come in the shape of `Store.verify`, so that one command shows both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from federation.errors import DamagedFeed
+from federation.blobs import ref_in
+from federation.errors import BlobUnreadable, DamagedFeed
 from federation.folder import FeedFolder
 from federation.holdings import Holdings
 from federation.index_audit import audit_index
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import HEAD_FILE, Head, Refusal, Slice
-from federation.verification import Broken, read_head, split_slice, start_state, walk
-from journal import Finding, JournalError
+from federation.verification import Broken, line_end, read_head, split_slice, start_state, walk
+from journal import BlobRef, Finding, JournalError
+
+_OWN: Final = "feed-damaged"
 
 
 def audit(holdings: Holdings) -> Iterator[Finding]:
@@ -42,12 +46,12 @@ def _own(holdings: Holdings) -> Iterator[Finding]:
     try:
         head = own.head()
     except DamagedFeed as error:
-        yield _error("feed-damaged", error.message, error.path, error.seq)
+        yield _error(_OWN, error.message, error.path, error.seq)
         return
     last = store.local().get("published")
     if head is None and last is not None:
         yield _error("feed-lost", f"the feed published up to seq {last['last_seq']} is gone [T1]", own.folder, None)
-    yield from _feed(own, store.origin, "feed-damaged")
+    yield from _feed(own, store.origin, _OWN)
 
 
 def _feed(feed: FeedFolder, origin: str, finding: str) -> Iterator[Finding]:
@@ -65,7 +69,7 @@ def _feed(feed: FeedFolder, origin: str, finding: str) -> Iterator[Finding]:
 
 
 def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
-    state = start_state(head)
+    state, seen = start_state(head), set[BlobRef]()
     for file in feed.slices():
         raw = feed.raw(file)
         entry = Slice(file.name, file.first_seq, file.last_seq, len(raw), file.digest)
@@ -76,9 +80,29 @@ def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
             yield Finding(finding, "error", f"{after.message} [F5]", str(path), after.line, after.seq, False)
             return
         state = after
+        yield from _blobs(feed, [] if isinstance(lines, Broken) else lines, seen, finding)
     if (state.seq, state.c.hex(), state.t.hex()) != (head.last_seq, head.c, head.t):
         text = "the lines do not recompute to the head's c and t [F5]"
         yield _error(finding, text, feed.folder / HEAD_FILE, head.last_seq)
+
+
+def _blobs(feed: FeedFolder, lines: Sequence[bytes], seen: set[BlobRef], finding: str) -> Iterator[Finding]:
+    """The payloads that lines refer to, each once [J13]. What a mirror lacks was never had, and is asked for again."""
+    for line in lines:
+        ref = ref_in(line)
+        if ref is None or ref in seen:
+            continue
+        seen.add(ref)
+        try:
+            feed.blobs.read(ref)
+        except BlobUnreadable as error:
+            message, seq = f"{error.message} [{error.rule}]", line_end(line)
+            if finding == _OWN:
+                yield _error("feed-blob-damaged", message, error.path, seq)
+            elif feed.blobs.is_there(ref.blake3):
+                yield _error("mirror-blob-damaged", message, error.path, seq)
+            else:
+                yield Finding("mirror-blob-missing", "warning", message, error.path, None, seq, False)
 
 
 def _bridge(holdings: Holdings, origin: str) -> Iterator[Finding]:

@@ -13,20 +13,24 @@ from typing import Any, Final, NamedTuple
 
 from federation.ancestry import NoBase
 from federation.causality import join
-from federation.errors import CandidateMoved, ConflictUndecided, DamagedFeed, DecisionNeeded
+from federation.errors import BlobUnreadable, CandidateMoved, ConflictUndecided, DamagedFeed, DecisionNeeded
 from federation.inbox import Difference, Filter, Inbox, id_of
 from federation.index import Row
 from federation.merging import label, same_json
 from federation.model import OPEN_VERDICTS, DecisionReport, Left, Resolution, Verdict
 from journal import (
+    MAX_INLINE_BYTES,
+    DamagedStore,
     Draft,
     InvalidInput,
     Ref,
     Version,
+    blob_ref,
     check_draft,
     check_item_id,
     check_item_type,
     check_payload,
+    check_payload_of,
     encode_payload,
 )
 
@@ -58,8 +62,8 @@ class Deciding:
         """Accept named candidates as one batch, all or none; `digest` is that of the one that was looked at.
 
         NoSuchCandidate, CandidateMoved, ConflictUndecided (a conflict that `resolution` does not settle),
-        DecisionNeeded (an unreadable one), InvalidInput (its id or payload breaks our limits [J10]) and DamagedFeed
-        (our mirror of it cannot be read) write nothing.
+        DecisionNeeded (an unreadable one), InvalidInput (its id or payload breaks our limits [J10]), DamagedFeed and
+        BlobUnreadable (our mirror of it cannot be read) write nothing.
         """
         with self._deciding():
             rows = self._judged(wanted, digest)
@@ -130,8 +134,10 @@ class Deciding:
             draft = self._draft(row, resolution)
             if isinstance(draft, Draft):
                 check_draft(draft)
-        except DamagedFeed:
+        except (BlobUnreadable, DamagedFeed):
             return _Undecided("our mirror of it cannot be read")
+        except DamagedStore as error:
+            return _Undecided(f"what is here cannot be read: {error}")
         except InvalidInput as error:
             return _Undecided(error.message)
         other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
@@ -157,7 +163,7 @@ class Deciding:
                 return _Undecided("conflict: neither side has seen the other", ConflictUndecided)
             case Resolution.THEIRS:
                 payload = None if row.tombstone else self._holdings.payload_bytes(row)
-                return self._authored(row, payload, row.summary or self._title_of(row))
+                return _without_blob(self._authored(row, payload, row.summary or self._title_of(row)))
             case Resolution.MERGE:
                 return self._merge(row)
 
@@ -180,7 +186,8 @@ class Deciding:
 
     def _copy(self, row: Row) -> Draft:
         payload = None if row.tombstone else self._holdings.payload_bytes(row)
-        return self._accepted(row, payload, row.summary or self._title_of(row), root=row.foreign_head().version)
+        version = row.foreign_head().version
+        return _without_blob(self._accepted(row, payload, row.summary or self._title_of(row), root=version))
 
     def _authored(self, row: Row, payload: bytes | None, summary: str | None) -> Draft:
         return self._accepted(row, payload, summary, root=None)
@@ -260,12 +267,32 @@ class Deciding:
         if not drafts:
             return DecisionReport((), ())
         store = self._holdings.store
-        with store.mutate(agent=self._agent) as mutation:
+        with store.lock(), store.mutate(agent=self._agent) as mutation:
             for draft in drafts:
                 mutation.add(draft)
+            for draft in drafts:
+                self._keep_blob(draft)
         committed = store.last_commit
         self._holdings.refresh()
         return DecisionReport(tuple(committed.written), (), committed.cache_problem)
+
+    def _keep_blob(self, draft: Draft) -> None:
+        """Keep here the blob that a draft names, one in memory at a time [J13]; nothing was refused by now."""
+        if draft.blob is not None:
+            origin = Ref.parse(draft.cause or "").origin
+            row = self._holdings.index.row(origin, draft.item_type, draft.item_id or "")
+            self._holdings.store.keep_payload((row and self._holdings.payload_bytes(row)) or b"")
+
+
+def _without_blob(draft: Draft) -> Draft:
+    """The same, only naming a payload that becomes a blob: many of them are not held in memory.
+
+    InvalidInput when it breaks a limit [J10].
+    """
+    if draft.payload is None or len(draft.payload) <= MAX_INLINE_BYTES:
+        return draft
+    check_payload_of(draft.item_type, draft.item_id, draft.payload)
+    return draft._replace(payload=None, blob=blob_ref(draft.payload))
 
 
 def _left(row: Row, verdict: str, reason: str) -> Left:

@@ -14,6 +14,7 @@ FederationError
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
 │   └── SecretFound       a record looks as if it held a secret [F1]
 ├── NoSuchCandidate       no candidate with that id
+├── BlobUnreadable        a payload that stands beside a feed is missing or wrong: one entity's, no more [J13]
 └── DamagedFeed           our own feed or a mirror is not what it must be
 """
 
@@ -80,3 +81,7 @@ class NoSuchCandidate(FederationError):
 
 class DamagedFeed(FederationError):
     """Our own feed or a mirror on this disk is not what it must be; it is left as found."""
+
+
+class BlobUnreadable(FederationError):
+    """A payload that stands beside a feed on this disk is missing or another; all else of the feed can be read."""

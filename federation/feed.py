@@ -74,6 +74,7 @@ class FeedLine(NamedTuple):
     last: int
     c: bytes
     data: bytes
+    has_blob: bool = False  # its payload stands beside the slices [J13]
 
 
 class Built(NamedTuple):

@@ -7,14 +7,19 @@ What comes out is either a feed that may enter the mirror, or a Refusal. Nothing
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from federation.abreast import away
+from federation.blobs import is_payload, ref_in, unpacked, wanted
+from federation.errors import SourceUnavailable
 from federation.feed import build_slice
-from federation.folder import pack
 from federation.holdings import Holdings
 from federation.model import (
+    BLOBS_AT_ONCE,
     HEAD_FILE,
     MAX_HEAD_BYTES,
     MAX_SLICE_FILE_BYTES,
@@ -24,6 +29,7 @@ from federation.model import (
     Result,
     Slice,
 )
+from federation.packing import pack
 from federation.transports import Transport, Wanted
 from federation.verification import (
     Broken,
@@ -36,7 +42,9 @@ from federation.verification import (
     unpack_slice,
     walk,
 )
+from journal import BlobRef
 
+_BLOBS_TOGETHER: Final = 64  # asked for at once
 SKIP_START: Final = b'{"v":2,"skip":'
 
 
@@ -48,6 +56,7 @@ class Checked(NamedTuple):
     slices: tuple[Path, ...]
     marks: tuple[State, ...]
     records: int
+    blobs: frozenset[BlobRef] = frozenset()  # that the new lines refer to; of very many only some
 
 
 async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging: Path) -> Checked | Refusal:
@@ -112,6 +121,7 @@ async def _check_slices(
     had = await away(lambda: frozenset(place.fetch(head.origin, asked, staging)))
     files: list[Path] = []
     marks: list[State] = []
+    blobs: set[BlobRef] = set()
     records = 0
     for entry in wanted:
         if entry.file_name not in had:
@@ -123,18 +133,20 @@ async def _check_slices(
         files.append(found.file)
         marks.append(state)
         records += found.records
+        blobs.update(islice(found.blobs, max(BLOBS_AT_ONCE - len(blobs), 0)))
     if (state.c.hex(), state.t.hex()) != (head.c, head.t):
         bad = Result.REFUSED if pin is None else Result.FORK
         return Refusal(bad, "lines do not recompute to the head's c and t", "F5", path=f"{head.origin}/{HEAD_FILE}")
-    return Checked(head, pin, tuple(files), tuple(marks), records)
+    return Checked(head, pin, tuple(files), tuple(marks), records, frozenset(blobs))
 
 
 class _Good(NamedTuple):
-    """A slice that continues what is held: the file to keep, the state after it, and its record lines."""
+    """A slice that continues what is held: the file to keep, the state after it, its record lines and their blobs."""
 
     file: Path
     state: State
     records: int
+    blobs: frozenset[BlobRef]
 
 
 def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path) -> _Good | Refusal:
@@ -152,7 +164,8 @@ def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, sta
         where = f"{head.origin}/{entry.file_name}"
         return Refusal(Result.REFUSED, broken.message, "F5", path=where, line=broken.line, seq=broken.seq)
     records = sum(not line.startswith(SKIP_START) for line in new.lines)
-    return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records)
+    blobs = frozenset(ref for line in new.lines if (ref := ref_in(line)) is not None)
+    return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records, blobs)
 
 
 def _incomplete(head: Head, entry: Slice) -> Refusal:
@@ -193,3 +206,37 @@ def _file_to_keep(holdings: Holdings, head: Head, entry: Slice, new: _New, state
     path = staging / built.slice.file_name
     holdings.store.disk.replace(path, pack(built.raw))
     return path
+
+
+# --- blobs -----------------------------------------------------------------------------------------------------------
+
+
+async def fetch_blobs(
+    holdings: Holdings, place: Transport, origin: str, refs: Collection[BlobRef], staging: Path
+) -> dict[BlobRef, Path]:
+    """Fetch the payloads that new lines refer to, and those that are still missing; what is good, in staging [J13].
+
+    What is missing there, or wrong, is left out, and so is the rest where the place breaks down: each is asked for
+    again at the next pull. Raises DiskFailed only.
+    """
+    blobs = holdings.mirror.feed(origin).blobs
+    asked = {*refs, *holdings.index.missing_blobs(origin, BLOBS_AT_ONCE)}
+    good: dict[BlobRef, Path] = {}
+    left = sorted(ref for ref in asked if not blobs.is_good(ref))
+    while left:
+        files = {wanted(ref): ref for ref in left[:_BLOBS_TOGETHER]}
+        try:
+            had = await away(partial(place.fetch, origin, list(files), staging))
+        except SourceUnavailable:
+            break
+        for item, ref in files.items():
+            if item.name in had and _is_good(holdings, staging / item.name, ref):
+                good[ref] = staging / item.name
+        left = left[_BLOBS_TOGETHER:]
+    return good
+
+
+def _is_good(holdings: Holdings, path: Path, ref: BlobRef) -> bool:
+    """Whether a fetched file is what a line refers to, and a payload."""
+    data = unpacked(holdings.store.disk.read(path), ref)
+    return data is not None and is_payload(data)

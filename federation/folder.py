@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import zstandard
 from blake3 import blake3
 
 from federation import feed
+from federation.blobs import FeedBlobs
 from federation.errors import DamagedFeed
 from federation.model import HEAD_FILE, MAX_SLICE_BYTES, SLICE_NAME, SLICE_SUFFIX, Head, Pin
-from federation.verification import State, line_end, start_state, unpack
+from federation.packing import unpack
+from federation.verification import State, line_end, start_state
 from journal import Disk, JournalError, split_c
 
 _KEPT_SLICES: Final = 2  # raw slices kept in memory for look-ups, at most 16 MiB each
@@ -46,6 +47,7 @@ class FeedFolder:
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self.folder = folder
+        self.blobs = FeedBlobs(disk, folder)
         self._disk = disk
         self._raw: dict[str, bytes] = {}
         self._places: tuple[str, dict[int, int]] = ("", {})  # where the records of the slice last searched begin
@@ -201,11 +203,6 @@ class FeedFolder:
 
 def _holding(slices: Sequence[SliceFile], seq: int) -> SliceFile | None:
     return next((file for file in slices if file.first_seq <= seq <= file.last_seq), None)
-
-
-def pack(raw: bytes) -> bytes:
-    """A slice as it is stored and moved: zstd with a checksum [F3]."""
-    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(raw)
 
 
 def _step(state: State, line: bytes) -> State:

@@ -13,17 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from federation import mirrored
+from federation.blobs import ref_in
 from federation.bridge import BridgeFolder, materialize_bridge
 from federation.causality import ForeignHead, Judgement, judge, same_payload
-from federation.errors import DamagedFeed
+from federation.errors import BlobUnreadable, DamagedFeed
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
-from federation.materializer import materialize
+from federation.materializer import fails_schema, materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
-from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, OPEN_CAP, Counts, Head
+from federation.model import BLOBS_AT_ONCE, BRAKE_CHANGES, BRAKE_DELETIONS, NO_PAYLOAD, OPEN_CAP, Counts, Head
 from federation.staging import staging_folder
-from federation.verification import line_end
 from journal import (
     ActionClass,
     CacheUnreadable,
@@ -134,14 +135,15 @@ class Holdings:
     def take_in_everything(self) -> None:
         """Bring the index up to mirrors, own feed and journal; verdicts are not yet asked for."""
         for origin in self.mirror.origins():
-            with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+            with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
                 self.materialize(origin)
+                self._look_for_blobs(origin)
                 self.brake(origin)
         self.take_in_own_feed()
         self.take_in_journal()
 
     @contextlib.contextmanager
-    def _noting_damage(self, origin: str) -> Iterator[None]:
+    def noting_damage(self, origin: str) -> Iterator[None]:
         """Whoever finds out that a mirror cannot be read says so, for all that come after."""
         try:
             yield
@@ -185,19 +187,34 @@ class Holdings:
             return materialize_bridge(self.bridge(origin), origin, self.index)
         return materialize(self.mirror.feed(origin), origin, self.index, self.is_self)
 
+    def _look_for_blobs(self, origin: str) -> None:
+        """Take notice of payloads that were missing and are here now, however they came."""
+        missing = self.index.missing_blobs(origin, BLOBS_AT_ONCE)
+        came = [ref for ref in missing if self.mirror.feed(origin).blobs.is_good(ref)]
+        if came:
+            self.index.set_missing(origin, came, missing=False)
+
     def bridge(self, origin: str) -> BridgeFolder:
         """The mirror of a bridged store."""
         return BridgeFolder(self.store.disk, self.mirror.path(origin))
 
     def take_in_own_feed(self) -> None:
-        """Learn which of our records the feed withholds, so that nobody can claim to have seen them [K4]."""
+        """Learn which of our records the feed withholds, which nobody can have seen [K4], and its blobs [J13]."""
         head = self.own.head()
-        position, c = self.index.position(self.store.origin)
-        if head is None or (position, c) == (head.last_seq, head.c):
+        position, place = self.index.position(self.store.origin)
+        if head is None or (position, place) == (head.last_seq, head.place):
             return
-        skips = [parse_skip(line.data) for line in self.own.lines(position)]
-        ranges = [skip[:2] for skip in skips if skip is not None]
-        self.index.add_withheld(self.store.origin, ranges, (head.last_seq, head.c))
+        if place and place.partition(" ")[2] != head.place.partition(" ")[2]:
+            self.index.forget(self.store.origin)  # lines that we read are others now [F9]
+            position = 0
+        ranges, blobs = [], set()
+        for line in self.own.lines(position):
+            skip, ref = parse_skip(line.data), ref_in(line.data)
+            if skip is not None:
+                ranges.append(skip[:2])
+            if ref is not None:
+                blobs.add(ref)
+        self.index.add_own(self.store.origin, ranges, blobs, (head.last_seq, head.place))
 
     def take_in_journal(self) -> None:
         """Learn of local records since the last time: touched entities are judged again, decisions are kept."""
@@ -262,6 +279,8 @@ class Holdings:
                 self._missed = False
                 try:
                     found = self._judge(row, heads.get((row.item_type, row.item_id)), anything)
+                except BlobUnreadable:
+                    continue  # that is known now, and the row is asked again
                 except DamagedFeed:
                     if row.origin not in self.damaged:
                         raise  # not the mirror: a feed of our own
@@ -272,6 +291,8 @@ class Holdings:
     def _judge(self, row: Row, local: LocalHead | None, anything_decided: bool) -> Judgement:
         """The verdict on one row [K3]."""
         foreign = row.foreign_head()
+        if row.blob is not None:
+            foreign = foreign._replace(unreadable=self._why_unreadable(row, row.blob))
         return judge(
             foreign,
             local,
@@ -279,6 +300,12 @@ class Holdings:
             same_payload=lambda: local is not None and self._same_payload(row, local),
             facts=self,
         )
+
+    def _why_unreadable(self, row: Row, blob: str) -> str | None:
+        """The same of a payload that stands beside the feed: it is not looked at before it is here."""
+        if self.index.is_missing(row.origin, blob):
+            return NO_PAYLOAD
+        return fails_schema(row.item_type, self.payload_bytes(row) or b"")
 
     def _is_decided(self, foreign: ForeignHead) -> bool:
         """Whether we decided about the version, or about this very record of it."""
@@ -289,55 +316,35 @@ class Holdings:
 
     def _same_payload(self, row: Row, local: LocalHead) -> bool:
         """Whether both payloads are the same JSON value; one that cannot be read is never the same."""
-        ours = self.store.payload_bytes(local)
         theirs = self.payload_bytes(row)
-        return same_payload(ours, theirs)
+        try:
+            return same_payload(self.store.payload_bytes(local), theirs)
+        except DamagedStore:
+            self._missed = True
+            return False
 
     # --- reading ---
 
     def payload_bytes(self, row: Row) -> bytes | None:
-        """The payload of a foreign head as it stands in the mirror; None for tombstones and unreadable records."""
-        if row.tombstone or row.unreadable is not None:
-            return None
-        with self._noting_damage(row.origin):
-            if row.origin.startswith(BRIDGE_PREFIX):
-                return self.bridge(row.origin).payload_at(row.slice, row.offset, row.length)
-            record = decode_record(self._line_of(row))
-            if record.seq != row.seq or record.c != row.digest:
-                raise DamagedFeed("not the line the index speaks of", path=self.mirror.path(row.origin), seq=row.seq)
-            return record.payload_bytes
+        """The payload of a foreign head; errors as `mirrored.payload_bytes`."""
+        return mirrored.payload_bytes(self, row)
 
-    def _line_of(self, row: Row) -> bytes:
-        feed = self.mirror.feed(row.origin)
-        try:
-            return feed.line_at(row.slice, row.offset, row.length)
-        except DamagedFeed:
-            found = feed.find(row.seq)  # the mirror was cut anew since the row was written
-            if found is None:
-                raise
-            return found
+    def payload_of(self, record: Record, origin: str) -> bytes | None:
+        """The payload of any record in a mirror; errors as `mirrored.payload_of`."""
+        return mirrored.payload_of(self, record, origin)
 
     def payload(self, row: Row) -> object:
-        """The payload as a value, None where there is none to show."""
+        """The payload of a foreign head as a value, None where there is none to show."""
         data = self.payload_bytes(row)
         try:
             return None if data is None else json.loads(data)
         except (ValueError, RecursionError):
             return None
 
-    def records(self, origin: str, since: int) -> Iterator[Record]:
-        """What an origin's feed shows after a seq, oldest first; a line nobody can decode is told as such."""
-        if origin.startswith(BRIDGE_PREFIX):
-            yield from (record for record in self.bridge(origin).records() if record.seq > since)
-            return
-        for line in self.mirror.feed(origin).lines(since):
-            if parse_skip(line.data) is None:
-                yield _told(line.data)
-
     def name(self, origin: str) -> str:
         """The label an origin gives itself, "" where its mirror cannot be read; foreign text."""
         if origin.startswith(BRIDGE_PREFIX):
-            with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+            with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
                 return self.bridge(origin).name
             return ""
         head = self.head(origin)
@@ -345,7 +352,7 @@ class Holdings:
 
     def head(self, origin: str) -> Head | None:
         """The head in the mirror of a signed origin; None where there is none, or it cannot be read."""
-        with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+        with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
             if origin not in self.damaged:
                 return self.mirror.feed(origin).head()
         self._missed = True
@@ -366,7 +373,7 @@ class Holdings:
 
     def brake(self, origin: str) -> Brake | None:
         """The brake on an origin, if one is set; DamagedFeed when it cannot be read."""
-        with self._noting_damage(origin):
+        with self.noting_damage(origin):
             return self.mirror.brake(origin)
 
     def saw(self) -> dict[str, tuple[int, str, str]]:
@@ -424,8 +431,14 @@ class Holdings:
             return False
         if record.redacted or row.unreadable is not None:
             return None
-        payload = self.payload_bytes(row)
-        return payload == record.payload_bytes or same_payload(payload, record.payload_bytes)
+        if row.blob is not None and row.blob == str(record.blob):
+            return True  # it says so itself
+        try:
+            payload, other = self.payload_bytes(row), self.payload_of(record, root.origin)
+        except BlobUnreadable:
+            self._missed = True
+            return None
+        return payload == other or same_payload(payload, other)
 
     def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
         """Whether a mirrored record is an authored version of that entity; None where the feed does not show it."""
@@ -445,7 +458,7 @@ class Holdings:
     def _mirrored_line(self, origin: str, seq: int) -> bytes | None:
         if origin.startswith(BRIDGE_PREFIX) or origin not in self.mirror.origins():
             return None
-        with contextlib.suppress(DamagedFeed), self._noting_damage(origin):
+        with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
             if origin not in self.damaged:
                 return self.mirror.feed(origin).find(seq)
         self._missed = True
@@ -475,11 +488,3 @@ def _version(text: str) -> Version | None:
 def _root_of(row: Row) -> tuple[str, int]:
     """Where the record stands that a copy is compared with: neighbours are judged together, from one slice."""
     return ("", 0) if row.root is None else Version.parse(row.root)[:2]
-
-
-def _told(line: bytes) -> Record:
-    try:
-        return decode_record(line)
-    except (DamagedStore, FormatTooNew):
-        seq = line_end(line)
-        return Record(v=0, seq=seq, ts="", writer="", agent="", action="unreadable", item_type="unreadable")

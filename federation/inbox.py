@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from federation.ancestry import Base, NoBase, base_of
-from federation.errors import DamagedFeed, NoSuchCandidate
+from federation.errors import BlobUnreadable, DamagedFeed, NoSuchCandidate
 from federation.holdings import Holdings
 from federation.index import Row
 from federation.merging import ABSENT, Merged, merge
-from federation.model import OPEN_CAP, OPEN_VERDICTS, Candidate, Verdict, candidate_id
+from federation.model import NO_PAYLOAD, OPEN_CAP, OPEN_VERDICTS, Candidate, Verdict, candidate_id
 from journal import LocalHead, check_payload
 
 
@@ -96,6 +96,12 @@ class Inbox:
         return sum(self.holdings.counts(origin).held for origin in origins)
 
     def _candidate(self, row: Row, held: bool, payloads: bool) -> Candidate:
+        verdict, label, payload = Verdict(row.verdict or Verdict.UNREADABLE), row.label, None
+        try:
+            payload = self.holdings.payload(row) if payloads else None
+        except BlobUnreadable:  # as the next look will have it
+            if verdict is not Verdict.KNOWN:
+                verdict, label = Verdict.UNREADABLE, NO_PAYLOAD
         return Candidate(
             id_of(row),
             row.origin,
@@ -105,20 +111,20 @@ class Inbox:
             row.seq,
             row.entity_rev,
             row.action,
-            Verdict(row.verdict or Verdict.UNREADABLE),
-            row.label,
+            verdict,
+            label,
             row.summary,
             row.digest,
             row.foreign_head().version,
             held,
-            self.holdings.payload(row) if payloads else None,
+            payload,
         )
 
     def payload(self, candidate: Candidate) -> object:
         """The payload of a candidate as a value; None for a tombstone or where it cannot be read."""
         try:
             return self.holdings.payload(self.row_of(candidate))
-        except DamagedFeed:
+        except (BlobUnreadable, DamagedFeed):
             return None
 
     def find(self, wanted: str) -> Row:
@@ -155,10 +161,11 @@ class Inbox:
         """The same for a row."""
         local = self.holdings.store.head(row.item_type, row.item_id)
         payload = None if local is None or local.deleted else self.holdings.store.payload_bytes(local)
+        candidate = self._candidate(row, self.is_braked(row), payloads=True)
         return Difference(
-            self._candidate(row, self.is_braked(row), payloads=False),
+            candidate,
             None if payload is None else check_payload(payload),
-            self.holdings.payload(row),
+            candidate.payload,
             local,
             base_of(self.holdings, row, local),
             bool(row.tombstone),

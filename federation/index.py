@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 from federation.causality import ForeignHead, Judgement
@@ -18,6 +19,7 @@ from federation.verification import State
 from journal import (
     RECORD_VERSION,
     SCHEMAS_EDITION,
+    BlobRef,
     CacheUnreadable,
     Database,
     Disk,
@@ -29,7 +31,7 @@ from journal import (
 )
 
 # Raised with every change of the tables; a program that reads newer records or payloads has another one.
-_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 5
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 6
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -39,12 +41,16 @@ CREATE TABLE heads (origin TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT 
     tombstone INTEGER NOT NULL, unreadable TEXT, summary TEXT,
     slice INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
     verdict TEXT, label TEXT, lie TEXT, root_on TEXT, root_seq INTEGER, waits_on TEXT, waits_seq INTEGER,
-    doubtful INTEGER NOT NULL DEFAULT 0,
+    doubtful INTEGER NOT NULL DEFAULT 0, blob TEXT,
     PRIMARY KEY (origin, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX heads_entity ON heads (item_type, item_id);
 CREATE INDEX heads_asked ON heads (origin, seq) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
 CREATE INDEX heads_doubtful ON heads (doubtful) WHERE doubtful = 1;
+CREATE INDEX heads_blob ON heads (origin, blob) WHERE blob IS NOT NULL;
+CREATE TABLE blobs (origin TEXT NOT NULL, ref TEXT NOT NULL, missing INTEGER NOT NULL,
+    PRIMARY KEY (origin, ref)) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_missing ON blobs (origin) WHERE missing = 1;
 CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
 CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
@@ -59,7 +65,7 @@ CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INT
 _SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM local")
 _COLUMNS: Final = (
     "origin, item_type, item_id, seq, entity_rev, action, digest, root, context, claims, tombstone, unreadable, "
-    "summary, slice, offset, length, verdict, label"
+    "summary, slice, offset, length, verdict, label, blob"
 )
 _FORGET_DECISION: Final = (
     "DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ? AND item_type = ? AND item_id = ?"
@@ -88,6 +94,7 @@ class Row(NamedTuple):
     length: int
     verdict: str | None = None
     label: str | None = None
+    blob: str | None = None  # a BlobRef as text, of a payload that stands beside the feed
 
     def foreign_head(self) -> ForeignHead:
         """The row as causality reads it; CacheUnreadable when it is not as it was written."""
@@ -212,15 +219,17 @@ class Index:
         *,
         receipts: Iterable[Receipt] = (),
         notes: Mapping[str, Any] | None = None,
+        blobs: Mapping[BlobRef, bool] = MappingProxyType({}),
     ) -> None:
         """Upsert foreign heads and move the position they stand for, in one transaction [F7].
 
-        Rows of other origins that were judged by what this origin had not yet shown are asked again.
+        `blobs` are those that lines refer to, and whether they are missing. Rows of other origins that were judged by
+        what this origin had not yet shown are asked again.
         """
         by_key = sorted(rows, key=lambda row: row[:3])  # as they stand in the table: far fewer pages are touched
         with self._db.change() as db:
             db.executemany(
-                f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 17}) ON CONFLICT DO UPDATE SET "
+                f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 18}) ON CONFLICT DO UPDATE SET "
                 + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[3:])
                 + ", lie = NULL, root_on = NULL, waits_on = NULL WHERE excluded.seq > heads.seq "
                 "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
@@ -228,6 +237,10 @@ class Index:
             )
             db.executemany(
                 "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?)", ((origin, *receipt) for receipt in receipts)
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)",
+                ((origin, str(ref), int(missing)) for ref, missing in blobs.items()),
             )
             db.execute(
                 "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", (origin, *position, json.dumps(notes or {}))
@@ -242,7 +255,7 @@ class Index:
     def forget(self, origin: str) -> None:
         """Drop what was materialized of an origin: its mirror is not the one this was read from."""
         with self._db.change() as db:
-            for table in ("heads", "origins", "marks", "receipts", "counts"):
+            for table in ("heads", "origins", "marks", "receipts", "counts", "blobs"):
                 db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
 
     def forget_local(self, origin: str) -> None:
@@ -250,14 +263,17 @@ class Index:
         with self._db.change() as db:
             for table in ("local", "decisions", "withheld", "counts"):
                 db.execute(f"DELETE FROM {table}")
-            for table in ("origins", "marks"):
+            for table in ("origins", "marks", "blobs"):
                 db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
             db.execute("UPDATE heads SET verdict = NULL")
 
-    def add_withheld(self, origin: str, ranges: Iterable[tuple[int, int]], position: tuple[int, str]) -> None:
-        """Remember which seqs our own feed withholds, up to a position in it."""
+    def add_own(
+        self, origin: str, withheld: Iterable[tuple[int, int]], blobs: Iterable[BlobRef], position: tuple[int, str]
+    ) -> None:
+        """Remember which seqs our own feed withholds and which blobs its lines refer to, up to a position in it."""
         with self._db.change() as db:
-            db.executemany("INSERT OR REPLACE INTO withheld VALUES (?, ?)", ranges)
+            db.executemany("INSERT OR REPLACE INTO withheld VALUES (?, ?)", withheld)
+            db.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, 0)", ((origin, str(ref)) for ref in blobs))
             db.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, '{}')", (origin, *position))
 
     def is_withheld(self, seq: int) -> bool:
@@ -325,6 +341,34 @@ class Index:
         if self._db.one("SELECT 1 FROM heads WHERE doubtful = 1 LIMIT 1") is not None:
             with self._db.change() as db:
                 db.execute("UPDATE heads SET verdict = NULL, doubtful = 0 WHERE doubtful = 1")
+
+    # --- blobs ---
+
+    def blobs(self, origin: str) -> list[BlobRef]:
+        """All blobs that the lines of a feed refer to."""
+        return [BlobRef.parse(row[0]) for row in self._db.rows("SELECT ref FROM blobs WHERE origin = ?", (origin,))]
+
+    def missing_blobs(self, origin: str, limit: int) -> list[BlobRef]:
+        """Those of them that are not in the mirror, or not whole, up to so many."""
+        rows = self._db.rows("SELECT ref FROM blobs WHERE origin = ? AND missing = 1 LIMIT ?", (origin, limit))
+        return [BlobRef.parse(row[0]) for row in rows]
+
+    def is_missing(self, origin: str, ref: str) -> bool:
+        """Whether a payload is not in the mirror."""
+        found = self._db.one("SELECT missing FROM blobs WHERE origin = ? AND ref = ?", (origin, ref))
+        return found is not None and bool(found[0])
+
+    def set_missing(self, origin: str, refs: Iterable[BlobRef], missing: bool) -> None:
+        """Payloads came, or turned out to be lost: whatever depends on them is asked again."""
+        texts = list(map(str, refs))
+        with self._db.change() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", ((origin, text, int(missing)) for text in texts)
+            )
+            db.executemany(
+                "UPDATE heads SET verdict = NULL WHERE origin = ? AND blob = ?", ((origin, text) for text in texts)
+            )
+            db.execute("DELETE FROM counts")
 
     # --- reading ---
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from federation.blobs import FeedBlobs
 from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row
 from federation.nesting import MAX_NESTING, nests_too_deep
@@ -27,7 +28,9 @@ from journal import (
     RECORD_VERSION,
     VERSION_KEY,
     ActionClass,
+    BlobRef,
     Version,
+    parse_blob_ref,
     why_wrong,
 )
 
@@ -43,7 +46,8 @@ _RUN_BYTES: Final = 1024 * 1024  # of lines that are split together: a slice is 
 
 _Optional = msgspec.Raw | msgspec.UnsetType
 _VERSION_KEY: Final = VERSION_KEY.encode()
-_AN_OBJECT: Final = msgspec.Raw(b"{}")  # stand for a payload that was looked at
+# Stand for a payload that was looked at, in the line or by its reference.
+_AN_OBJECT: Final = msgspec.Raw(b"{}")
 _NO_OBJECT: Final = msgspec.Raw(b"null")
 
 
@@ -74,6 +78,11 @@ class _FeedRecord(msgspec.Struct, gc=False):
     salt: str = ""
     c: str = ""
 
+    @property
+    def blob(self) -> BlobRef | None:
+        """Where the payload stands when it is not in the line [J13]."""
+        return None if self.payload_ref is msgspec.UNSET else parse_blob_ref(self.payload_ref)
+
     def let_go_of_line(self, *, but_for_payload: bool) -> int:
         """Keep no view of the line's bytes, which would keep the whole line; return how many of them are let go."""
         size = 0
@@ -85,7 +94,7 @@ class _FeedRecord(msgspec.Struct, gc=False):
                 size = len(self.payload)
                 self.payload = _AN_OBJECT if is_object else _NO_OBJECT
         if self.payload_ref is not msgspec.UNSET:
-            self.payload_ref = _NO_OBJECT
+            self.payload_ref = self.payload_ref.copy() if self.blob is not None else _NO_OBJECT
         if self.context is not msgspec.UNSET:
             self.context = self.context.copy()
         if self.claims is not msgspec.UNSET:
@@ -121,7 +130,7 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
         index.forget(origin)
         position = 0
     position = max(position, head.start_seq)
-    batch = _Batch(origin, is_self, dict(index.notes(origin)))
+    batch = _Batch(origin, is_self, dict(index.notes(origin)), feed.blobs)
     taken = 0
     for file in feed.slices():
         if file.last_seq <= position:
@@ -164,10 +173,14 @@ def _is_utf8(run: bytes) -> bool:
 class _Batch:
     """The newest record of each entity since the last flush."""
 
-    def __init__(self, origin: str, is_self: Callable[[str, int], bool], notes: dict[str, Any]) -> None:
+    def __init__(
+        self, origin: str, is_self: Callable[[str, int], bool], notes: dict[str, Any], blobs: FeedBlobs
+    ) -> None:
         self._newest: dict[Key, tuple[_FeedRecord, Place]] = {}
         self._rows: dict[Key, Row] = {}  # made at once, of lines that cannot be decoded or are long
         self._receipts: set[Receipt] = set()
+        self._refs: set[BlobRef] = set()
+        self._blobs = blobs
         self._long_bytes = 0
         self._origin = origin
         self._is_self = is_self
@@ -176,7 +189,7 @@ class _Batch:
     @property
     def is_full(self) -> bool:
         """Whether it is time to flush."""
-        kept = len(self._newest) + len(self._rows) + len(self._receipts)
+        kept = len(self._newest) + len(self._rows) + len(self._receipts) + len(self._refs)
         return kept >= FLUSH_ENTITIES or self._long_bytes >= _FLUSH_BYTES
 
     def add(self, line: bytes, place: Place, plain: bool) -> None:
@@ -192,6 +205,8 @@ class _Batch:
             return
         item_type, item_id = record.item_type, record.item_id
         kind = ACTIONS.get(record.action)
+        if record.payload_ref is not msgspec.UNSET and (ref := record.blob) is not None:
+            self._refs.add(ref)
         if record.root is not None or record.cause is not None:
             self._add_receipt(record, kind)
         if item_id is None or item_type in _NEVER_CANDIDATES:
@@ -237,10 +252,12 @@ class _Batch:
     def flush(self, index: Index, position: tuple[int, str]) -> None:
         rows = [_row(self._origin, key, *found) for key, found in self._newest.items()]
         rows += self._rows.values()
-        index.flush(self._origin, rows, position, receipts=self._receipts, notes=self._notes)
+        blobs = {ref: not self._blobs.is_good(ref) for ref in self._refs}
+        index.flush(self._origin, rows, position, receipts=self._receipts, notes=self._notes, blobs=blobs)
         self._newest.clear()
         self._rows.clear()
         self._receipts.clear()
+        self._refs.clear()
         self._long_bytes = 0
 
 
@@ -277,6 +294,7 @@ def _row(origin: str, key: Key, record: _FeedRecord, place: Place) -> Row:
         unreadable or fails,
         record.summary[:_MAX_SUMMARY] if record.summary else None,
         *place,
+        blob=str(record.blob) if record.blob is not None and unreadable is None else None,
     )
 
 
@@ -298,17 +316,29 @@ def _why_unreadable(
         return "context is not a map of origins to seqs"
     if not _is_root(record.root):
         return "root is not a version"
-    if kind is ActionClass.STATE and (record.payload is msgspec.UNSET or record.payload is _NO_OBJECT):
-        return "no payload" if record.payload_ref is msgspec.UNSET else "payload stands elsewhere"
-    return None
+    return _why_no_payload(record) if kind is ActionClass.STATE else None
+
+
+def _why_no_payload(record: _FeedRecord) -> str | None:
+    if record.payload_ref is msgspec.UNSET:
+        return "no payload" if record.payload is msgspec.UNSET or record.payload is _NO_OBJECT else None
+    if record.payload is not msgspec.UNSET:
+        return "two payloads"
+    return None if record.blob is not None else "payload_ref is no reference to a payload"
 
 
 def _fails_schema(record: _FeedRecord) -> str | None:
-    """Why a payload is not what the schema it declares says, or None [K3]."""
     if record.payload is msgspec.UNSET or record.payload is _AN_OBJECT:
         return None
+    return fails_schema(record.item_type, bytes(record.payload))
+
+
+def fails_schema(item_type: str, payload: bytes) -> str | None:
+    """Why a payload is not what the schema it declares says, or None [K3]."""
+    if not _may_declare_schema(item_type, payload):
+        return None
     try:
-        reason = why_wrong(record.item_type, json.loads(bytes(record.payload)))
+        reason = why_wrong(item_type, json.loads(payload))
     except (ValueError, RecursionError):
         return None  # nothing that could be accepted [J10], which is told then
     if reason is None or reason.startswith("newer format"):

@@ -7,7 +7,7 @@ that speaks of them [F4]. Evidence of a fork stands in fork/ beside the feed and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +16,7 @@ from blake3 import blake3
 from federation.errors import DamagedFeed
 from federation.folder import FeedFolder
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX
-from journal import ORIGIN, Disk, is_temporary
+from journal import ORIGIN, BlobRef, Disk, is_temporary
 
 BRIDGE_PREFIX: Final = "brainclaw:"
 _BRIDGE_FOLDER: Final = "brainclaw-"
@@ -59,6 +59,11 @@ class Mirror:
     def path(self, origin: str) -> Path:
         """The folder of an origin; the bridge's colon is no file name everywhere."""
         return self.folder / origin.replace(BRIDGE_PREFIX, _BRIDGE_FOLDER)
+
+    def take_blobs(self, origin: str, packed: Mapping[BlobRef, Path]) -> None:
+        """Move verified blobs into the mirror, each durable: before the slices whose lines refer to them [F4]."""
+        for ref, path in packed.items():
+            self.feed(origin).blobs.take(ref.blake3, path)
 
     def take(self, origin: str, slices: Sequence[Path], head: bytes) -> None:
         """Put verified slices and their head in place: slices durable first, the head last [F4].

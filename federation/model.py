@@ -26,6 +26,14 @@ FEED_FILE: Final = re.compile(
     r"head\.json|seg-[0-9]{8,16}-[0-9]{8,16}-[0-9a-f]{12}\.jsonl\.zst|blobs/([0-9a-f]{2})/\1[0-9a-f]{62}\.zst", re.ASCII
 )
 
+
+def blob_file(digest: str) -> str:
+    """The name in a feed of the blob whose content has that BLAKE3 [J13]."""
+    return f"blobs/{digest[:2]}/{digest}.zst"
+
+
+BLOBS_AT_ONCE: Final = 10_000  # of one origin, that are asked for in one pull; the rest in the next
+NO_PAYLOAD: Final = "its payload is not here"  # why a candidate is unreadable
 OPEN_CAP: Final = 1_000  # open candidates per origin that a terminal and `accept --all` see at once [K5]
 BRAKE_CHANGES: Final = 1_000
 BRAKE_DELETIONS: Final = 20
@@ -64,6 +72,11 @@ class Head(NamedTuple):
     published_at: str
     saw: Mapping[str, tuple[int, str, str]]
     raw: bytes
+
+    @property
+    def place(self) -> str:
+        """What the feed is at its last seq; c and t alone would not tell when lines were redacted [F9]."""
+        return f"{self.c} {len(self.redacted)}"
 
 
 class Pin(NamedTuple):
@@ -169,6 +182,7 @@ class PublishReport(NamedTuple):
     withheld: Mapping[tuple[str, str], int]  # (item type, reason) → records
     slices: int
     changed: bool
+    left_out: tuple[str, ...] = ()  # payloads that cannot be read here, and what is wrong with them
 
 
 class Withheld(NamedTuple):

@@ -7,6 +7,7 @@ of what is new.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,24 @@ import msgspec
 from federation import feed
 from federation.errors import DamagedFeed, SecretFound
 from federation.feed import FeedLine
-from federation.folder import FeedFolder, SliceFile, pack
+from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
+from federation.packing import pack
 from federation.secrets import find_secret
 from federation.signing import sign
 from federation.verification import State
-from journal import JOURNAL_TYPE, Entry, InvalidInput, Position, Store, chain_start, decode_record, is_temporary
+from journal import (
+    JOURNAL_TYPE,
+    DamagedStore,
+    Entry,
+    InvalidInput,
+    Position,
+    Store,
+    chain_start,
+    decode_record,
+    is_temporary,
+)
 
 DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
 Saw = Mapping[str, tuple[int, str, str]]
@@ -58,19 +70,26 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
         head = _known_head(store, own)
         new = _News(store, settings, head, position)
         if not allow_secrets:
-            _refuse_secrets(new.lines())
+            _refuse_secrets(store, new.lines())
         saw = holdings.saw() if settings.saw else {}
         if new.is_empty and (dict(head.saw) if head is not None else {}) == saw:
             gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
             return PublishReport(store.origin, head.last_seq if head else 0, gen, 0, {}, slices, False)
         withheld: Counter[tuple[str, str]] = Counter()
-        written = _write(store, own, head, new, saw, lambda entry: withheld.update([(entry.item_type, entry.reason)]))
+        left_out: list[str] = []
+        lines = _with_blobs(
+            store, own, new.lines(lambda entry: withheld.update([(entry.item_type, entry.reason)])), left_out.append
+        )
+        written = _write(store, own, head, new, saw, lines)
         holdings.index.add_marks(
             store.origin, [State(written.last_seq, bytes.fromhex(written.c), bytes.fromhex(written.t))]
         )
         holdings.index.ask_flagged_again()
     count = written.last_seq - (head.last_seq if head is not None else _start(store).seq) - withheld.total()
-    return PublishReport(store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True)
+    report = PublishReport(
+        store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True
+    )
+    return report._replace(left_out=tuple(left_out))
 
 
 def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
@@ -84,7 +103,7 @@ def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
         published, secrets = 0, []
         for line in new.lines(withheld.append):
             published += line.kind == feed.RECORD_KIND
-            if _secret_in(line) is not None:
+            if _secret_in(store, line) is not None:
                 record = decode_record(line.data)
                 secrets.append(Withheld(line.first, record.item_type, record.item_id, "secret"))
         return Plan(published, tuple(withheld), tuple(secrets))
@@ -139,7 +158,8 @@ class _News:
                     skip = None
                 if seq != at + 1:
                     raise DamagedFeed(f"seq {at + 1} to {seq - 1} are missing from the journal", seq=at + 1, rule="J1")
-                yield FeedLine(feed.RECORD_KIND, seq, seq, c, entry.line.data)
+                has_blob = entry.record.payload_ref is not msgspec.UNSET
+                yield FeedLine(feed.RECORD_KIND, seq, seq, c, entry.line.data, has_blob)
             else:
                 withheld(Withheld(seq, entry.record.item_type, entry.record.item_id, reason))
                 first = skip.first if skip is not None else at + 1
@@ -200,15 +220,37 @@ class _News:
         return None if record.item_type in self._settings.types else "type"
 
 
-def _refuse_secrets(lines: Iterable[FeedLine]) -> None:
+def _refuse_secrets(store: Store, lines: Iterable[FeedLine]) -> None:
     for line in lines:
-        kind = _secret_in(line)
+        kind = _secret_in(store, line)
         if kind is not None:
             raise SecretFound(f"the record with seq {line.first} looks as if it held {kind}", seq=line.first, rule="F1")
 
 
-def _secret_in(line: FeedLine) -> str | None:
-    return find_secret(line.data) if line.kind == feed.RECORD_KIND else None
+def _secret_in(store: Store, line: FeedLine) -> str | None:
+    if line.kind != feed.RECORD_KIND:
+        return None
+    found = find_secret(line.data)
+    if found is None and line.has_blob:
+        with contextlib.suppress(DamagedStore):  # what cannot be read does not go out
+            return find_secret(store.payload_of(decode_record(line.data)) or b"")
+    return found
+
+
+def _with_blobs(
+    store: Store, own: FeedFolder, lines: Iterable[FeedLine], left_out: Callable[[str], None]
+) -> Iterator[FeedLine]:
+    """The same lines, each once its payload stands in our feed, durably: blobs before slices [F4].
+
+    A payload that is missing or damaged here is told; its line goes out without it, and everything else goes on.
+    """
+    for line in lines:
+        if line.has_blob:
+            try:
+                own.blobs.write(store.payload_of(decode_record(line.data)) or b"")
+            except DamagedStore as error:
+                left_out(str(error))
+        yield line
 
 
 # --- writing it ------------------------------------------------------------------------------------------------------
@@ -228,18 +270,16 @@ def _previous(store: Store) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(entry) for entry in store.previous]
 
 
-def _write(
-    store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, withheld: Callable[[Withheld], None]
-) -> Head:
+def _write(store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, lines: Iterable[FeedLine]) -> Head:
     """Write new slices, merged ones, then the head, each durable before the next [F4]."""
     store.disk.make_folder_durably(own.folder)
     start = _start(store)
     state = start if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
     slices = list(head.slices) if head is not None else []
     tiers = _tiers(store, slices)
-    for run in feed.cut(new.lines(withheld)):
-        lines = b"".join(line.data + b"\n" for line in run)
-        built = feed.build_slice(store.origin, run[0].first, run[-1].last, state.c, _previous(store), lines)
+    for run in feed.cut(lines):
+        body = b"".join(line.data + b"\n" for line in run)
+        built = feed.build_slice(store.origin, run[0].first, run[-1].last, state.c, _previous(store), body)
         store.disk.replace_durably(own.folder / built.slice.file_name, pack(built.raw))
         for line in run:
             state = State(line.last, line.c, feed.transcript_step(state.t, line.kind, line.first, line.last, line.c))

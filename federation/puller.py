@@ -9,7 +9,7 @@ remote, all else in this thread. The second lock is taken after the network is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,11 +18,12 @@ from federation.abreast import Errand, abreast, away
 from federation.brainclaw import project_id
 from federation.bridge import BridgeSource
 from federation.errors import DamagedFeed, FederationError, SourceUnavailable
-from federation.fetching import Checked, fetch_feed
+from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
-from federation.model import HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result
+from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result
 from federation.transports import Transport
+from journal import BlobRef
 
 _TRIES: Final = 3  # how often a pull looks again when another one was faster
 
@@ -100,10 +101,12 @@ async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: 
                 return _refused(holdings, origin, found, staging, settings)
             if settings.dry_run:
                 return _report(holdings, origin, _result(found), found.records)
+            blobs = await fetch_blobs(holdings, place, origin, found.blobs, staging)
             with holdings.lock():
                 if feed.pin() == found.pin:  # else another pull was faster: look again, without the lock [J9]
-                    pulled = _keep(holdings, origin, found, settings)
-                    place.kept(origin)
+                    pulled = _keep(holdings, origin, found, blobs, settings)
+                    if not holdings.index.missing_blobs(origin, 1):
+                        place.kept(origin)
                     return pulled
         raise SourceUnavailable("other pulls of this origin were faster each time")
     except SourceUnavailable as error:
@@ -120,9 +123,12 @@ async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: 
 # --- keeping it ------------------------------------------------------------------------------------------------------
 
 
-def _keep(holdings: Holdings, origin: str, found: Checked, settings: Settings) -> OriginPull:
-    """Under the lock: mirror first, durable; then the index."""
+def _keep(
+    holdings: Holdings, origin: str, found: Checked, blobs: Mapping[BlobRef, Path], settings: Settings
+) -> OriginPull:
+    """Under the lock: mirror first, durable, blobs before what refers to them; then the index."""
     held = holdings.mirror.feed(origin).head_bytes()
+    holdings.mirror.take_blobs(origin, blobs)
     if found.slices or held is None:
         if found.pin is not None and holdings.mirror.brake(origin) is None:
             holdings.mirror.set_brake(origin, Brake(found.pin.seq, pending=True))
@@ -132,7 +138,7 @@ def _keep(holdings: Holdings, origin: str, found: Checked, settings: Settings) -
         holdings.mirror.replace_head(origin, found.head.raw)
     if settings.confirm:
         holdings.mirror.release_brake(origin)
-    if found.slices or held is None or settings.confirm:
+    if found.slices or held is None or blobs or settings.confirm:
         holdings.refresh()
     if origin in holdings.damaged:
         raise holdings.damaged[origin]
@@ -155,8 +161,18 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int) -> Or
         holdings.pin(origin),
         holdings.counts(origin),
         braked=brake is not None and not brake.pending,
-        warnings=(*bridge.describe(holdings.index.notes(origin)), *_contradictions(holdings, origin)),
+        warnings=(
+            *bridge.describe(holdings.index.notes(origin)),
+            *_lacking(holdings, origin),
+            *_contradictions(holdings, origin),
+        ),
     )
+
+
+def _lacking(holdings: Holdings, origin: str) -> Iterator[str]:
+    count = len(holdings.index.missing_blobs(origin, BLOBS_AT_ONCE))
+    if count:
+        yield f"{count} payload(s) of {origin} could not be had, or are wrong there; the next pull asks again"
 
 
 def _refused(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, settings: Settings) -> OriginPull:

@@ -6,17 +6,27 @@ it is [R3]. Slices go before the head [F4]; what left the feed goes one push lat
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from federation.abreast import Errand, abreast, away
 from federation.bridge import BridgeSource
-from federation.errors import DecisionNeeded, FederationError, ForeignDataRefused, RemoteReadOnly, SourceUnavailable
+from federation.errors import (
+    DamagedFeed,
+    DecisionNeeded,
+    FederationError,
+    ForeignDataRefused,
+    RemoteReadOnly,
+    SourceUnavailable,
+)
 from federation.holdings import Holdings
-from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Head, PushReport, Refusal
+from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Head, PushReport, Refusal, blob_file
 from federation.puller import Remote
+from federation.secrets import find_secret
 from federation.transports import Transport, Wanted
 from federation.verification import read_head
+from journal import DamagedStore
 
 
 def push(
@@ -49,6 +59,8 @@ def push(
 async def _push(holdings: Holdings, remote: Remote, head: Head, area: Path, confirmed: bool) -> PushReport:
     try:
         warnings = await _publish_at(holdings, remote, head, area, confirmed)
+    except DamagedFeed:
+        raise
     except RemoteReadOnly as error:
         return PushReport(remote.name, remote.url, "read_only", error, None)
     except ForeignDataRefused as error:
@@ -74,18 +86,40 @@ async def _publish_at(
     if not remote.pushed_before:
         await away(place.create)  # never again later: a drive that is not mounted must not be made up
     there = await _head_there(holdings, place, area)
-    names = [*(entry.file_name for entry in head.slices), HEAD_FILE]
+    here, lost = _blobs(holdings)
+    names = [*here, *(entry.file_name for entry in head.slices), HEAD_FILE]
     same = there is not None and there.raw == head.raw
     if same and not await away(lambda: place.missing(origin, holdings.own.folder, names)):
         return None
     if there is None and not (place.is_local or confirmed or remote.pushed_before):
         raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
     _refuse_other_copy(holdings, head, there)
-    keep = frozenset(entry.file_name for entry in there.slices) if there is not None else frozenset()
-    await away(lambda: place.publish(origin, holdings.own.folder, names, keep))
+    slices = [entry.file_name for entry in there.slices] if there is not None else []
+    await away(lambda: place.publish(origin, holdings.own.folder, names, frozenset([*slices, *lost])))
     if there is None and remote.pushed_before:
         return ("our feed was not there any more; it was published again",)
     return ("files of our feed were lost there; they were published again",) if same else ()
+
+
+def _blobs(holdings: Holdings) -> tuple[list[str], list[str]]:
+    """The blobs that our feed's lines refer to: files that are here, and names of those that are lost [J13].
+
+    What is lost from the feed is put there again where the journal has it, unless it looks like a secret. What cannot
+    be had stays wherever it was pushed to.
+    """
+    own, journal = holdings.own.blobs, holdings.store.segments.blobs
+    here: list[str] = []
+    lost: list[str] = []
+    with holdings.lock():
+        holdings.take_in_own_feed()
+        for ref in sorted(holdings.index.blobs(holdings.store.origin)):
+            if not own.is_there(ref.blake3):
+                with contextlib.suppress(DamagedStore):
+                    data = journal.read(ref)
+                    if find_secret(data) is None:
+                        own.write(data)
+            (here if own.is_there(ref.blake3) else lost).append(blob_file(ref.blake3))
+    return here, lost
 
 
 async def _head_there(holdings: Holdings, place: Transport, area: Path) -> Head | None:

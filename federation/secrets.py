@@ -35,15 +35,31 @@ _ANY: Final = re.compile(
     rb"-----BEGIN |AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|k_live_|sk-|AIza|npm_|eyJ|://"
 )
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_PIECE: Final = 1024 * 1024  # bytes looked at together
+_OVERLAP: Final = 64 * 1024  # bytes of the piece before: no secret is longer
 _WHITE: Final = frozenset(b"nrtbf")
 
 
 def find_secret(data: bytes) -> str | None:
-    """What kind of secret a record's bytes seem to hold, or None."""
-    text = _ESCAPE.sub(_unescaped, data) if b"\\" in data else data
+    """What kind of secret the bytes of a record or of its payload seem to hold, or None. Memory is that of a piece."""
+    for start in range(0, max(len(data), 1), _PIECE):
+        before, end = max(start - _OVERLAP, 0), start + _PIECE
+        kind = _find(data[before:end], begins=before == 0, ends=end >= len(data))
+        if kind is not None:
+            return kind
+    return None
+
+
+def _find(piece: bytes, *, begins: bool, ends: bool) -> str | None:
+    """The same of a piece. What touches an end that is none of the whole is cut: the piece beside it has it whole."""
+    text = _ESCAPE.sub(_unescaped, piece) if b"\\" in piece else piece
     if _ANY.search(text) is None:
         return None
-    return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)
+    for kind, pattern in _PATTERNS:
+        for found in pattern.finditer(text):
+            if (begins or found.start() > 0) and (ends or found.end() < len(text)):
+                return kind
+    return None
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

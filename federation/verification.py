@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-import zstandard
 from blake3 import blake3
 
 from federation import feed
 from federation.model import Head, Pin, Refusal, Result, Slice
+from federation.packing import unpack
 from federation.signing import is_signed
 from journal import (
     C_SUFFIX_BYTES,
@@ -98,19 +98,6 @@ def unpack_slice(packed: bytes, entry: Slice) -> bytes | None:
     if raw is None or len(raw) != entry.raw_bytes or blake3(raw).hexdigest() != entry.blake3:
         return None
     return raw
-
-
-def unpack(packed: bytes, most_bytes: int) -> bytes | None:
-    """The bytes of one whole zstd frame with nothing behind it; None when it is none, or holds more than that.
-
-    Straight into one buffer: no window, whose size the frame would choose, and no pieces to be joined.
-    """
-    try:
-        if zstandard.frame_content_size(packed) > most_bytes:
-            return None
-        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=most_bytes, allow_extra_data=False)
-    except zstandard.ZstdError:
-        return None
 
 
 class State(NamedTuple):

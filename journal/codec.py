@@ -314,7 +314,7 @@ def check_payload(data: bytes) -> Any:
     InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels and a million
     values.
     """
-    if _has_too_many_values(data):
+    if has_too_many_values(data):
         raise InvalidInput(f"payload has more than {MAX_VALUES} values", rule="J10")
     try:
         value = _PAYLOAD.decode(data.decode("utf-8"))
@@ -330,7 +330,7 @@ def check_payload(data: bytes) -> Any:
     return value
 
 
-def _has_too_many_values(data: bytes) -> bool:
+def has_too_many_values(data: bytes) -> bool:
     """Whether there are more values than we hold in memory; commas in texts are no ends of values."""
     if data.count(b",") + data.count(b"[") + data.count(b"{") <= MAX_VALUES:  # nearly every payload
         return False

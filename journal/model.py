@@ -112,6 +112,15 @@ class BlobRef(NamedTuple):
     blake3: str
     size_bytes: int
 
+    def __str__(self) -> str:
+        return f"{self.blake3}/{self.size_bytes}"
+
+    @classmethod
+    def parse(cls, text: str) -> BlobRef:
+        """Read what `str` gives."""
+        digest, _, size = text.partition("/")
+        return cls(digest, int(size))
+
 
 class _PayloadRef(msgspec.Struct):
     blake3: str

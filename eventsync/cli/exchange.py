@@ -37,11 +37,19 @@ def publish(console: Console, explain: bool, yes: bool) -> None:
             _explain(console, found)
             return
         report = found.publish(allow_secrets=yes)
+        console.exit_code = _warn_of_left_out(console, report)
         if console.json:
             console.document(exchange_report.publish_document(report))
             return
         for line in exchange_report.publish_lines(report):
             console.note(line)
+
+
+def _warn_of_left_out(console: Console, report: PublishReport) -> int:
+    """Tell of payloads that cannot be read here and did not go out, as everything else did; the exit code for that."""
+    for text in report.left_out:
+        console.warn(f"left out: {text}")
+    return exits.DAMAGED if report.left_out else exits.DONE
 
 
 def _explain(console: Console, found: Sharing) -> None:
@@ -74,9 +82,9 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> N
     """Publish what is new, then copy the feed to a remote, or to all."""
     with opened_store(console) as store, sharing(store) as found:
         remotes = _meant(found, remote, everywhere)
-        found.publish()
+        report = found.publish()
         run = found.push(remotes, named=remote is not None, confirmed=yes)
-        console.exit_code = run.exit_code
+        console.exit_code = run.exit_code or _warn_of_left_out(console, report)
         _warn(console, found)
         if console.json:
             console.document(exchange_report.push_document(run))
@@ -161,6 +169,8 @@ def sync(console: Console) -> None:
         run = found.sync()
         console.exit_code = run.exit_code
         _warn(console, found)
+        for text in run.publish.left_out if run.publish is not None else ():
+            console.warn(f"left out: {text}")
         if console.json:
             console.document(exchange_report.sync_document(run))
             return

@@ -6,6 +6,7 @@ import itertools
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from federation.folder import FeedFolder
 from federation.index import Index, Receipt, Row, database_at
 from federation.materializer import FLUSH_ENTITIES, materialize
 from federation.model import MAX_SLICE_BYTES
-from journal import Disk, chain_start, origin_of
+from journal import BlobRef, Disk, chain_start, origin_of
 from journal.codec import seal
 
 ORIGIN = origin_of(public_key(SEED))
@@ -39,10 +40,11 @@ class WatchedIndex(Index):
         *,
         receipts: Iterable[Receipt] = (),
         notes: Mapping[str, Any] | None = None,
+        blobs: Mapping[BlobRef, bool] = MappingProxyType({}),
     ) -> None:
         found, decided = list(rows), list(receipts)
         self.flushes.append(len(found) + len(decided))
-        super().flush(origin, found, position, receipts=decided, notes=notes)
+        super().flush(origin, found, position, receipts=decided, notes=notes, blobs=blobs)
 
 
 def materialized(tmp_path: Path) -> WatchedIndex:

@@ -17,8 +17,8 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation import feed
-from federation.folder import pack
 from federation.model import HEAD_FILE
+from federation.packing import pack
 from federation.signing import sign
 from federation.verification import State
 from journal import chain_start, encode_header, link, origin_of
@@ -51,6 +51,7 @@ class Forged(NamedTuple):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name, data in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         return folder
 
@@ -68,11 +69,13 @@ class Forger:
         seq, c = start or (0, chain_start(self.origin))
         self.start = State(seq, c, feed.transcript_start(self.origin, seq, c))
         self.lines: list[Line] = []
+        self.blobs: dict[str, bytes] = {}  # files of packed payloads
 
     def copy(self) -> Forger:
         """Another forger with the same key and the same lines, which can go on in another way."""
         other = Forger(self.key[0], start=(self.start.seq, self.start.c), previous=self.previous)
         other.lines = list(self.lines)
+        other.blobs = dict(self.blobs)
         return other
 
     @property
@@ -103,6 +106,12 @@ class Forger:
             value["payload"] = None
         body = json.dumps({k: v for k, v in value.items() if v is not None}, ensure_ascii=False, separators=(",", ":"))
         return self.chained(body.encode("utf-8", "surrogatepass")[:-1])
+
+    def blob(self, item_id: str, content: bytes, **fields: Any) -> int:
+        """A record whose payload, of any bytes, stands beside the slices; its seq."""
+        digest = blake3(content).hexdigest()
+        self.blobs[f"blobs/{digest[:2]}/{digest}.zst"] = pack(content)
+        return self.record(item_id, payload=None, payload_ref={"blake3": digest, "bytes": len(content)}, **fields)
 
     def edit(self, item_id: str, **fields: Any) -> int:
         """An authored update of an entity, on top of what this forger wrote of it."""
@@ -170,7 +179,7 @@ class Forger:
         head = self.head(entries, gen=gen) | fields
         if change is not None:
             change(head)
-        return Forged(self.origin, head, files | {HEAD_FILE: self.signed(head)})
+        return Forged(self.origin, head, files | self.blobs | {HEAD_FILE: self.signed(head)})
 
     def head(self, slices: Sequence[Mapping[str, Any]], *, gen: int = 1) -> dict[str, Any]:
         """The head of what there is, as a value."""

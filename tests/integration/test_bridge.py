@@ -14,6 +14,7 @@ import pytest
 
 from eventsync import exits
 from eventsync.sharing import PullRun, Sharing
+from federation import mirrored
 from federation.model import BRAKE_CHANGES, Result
 from tests.integration.world import (
     World,
@@ -321,7 +322,7 @@ def test_an_accepted_record_of_theirs_is_a_copy_and_their_next_edit_an_update(wo
 
 
 def test_payloads_that_our_journal_cannot_hold_are_shown_and_left(world: World, source: Source) -> None:
-    """[J10] Lone surrogates, keys that stand twice, and 300 KB inline."""
+    """[J10] Lone surrogates, keys that stand twice, numbers that are none; 300 KB become a blob [J13]."""
     bad: Mapping[str, bytes] = {
         "surrogate": b'{"a":"\\ud83d"}',
         "twice": b'{"a":1,"a":2}',
@@ -335,8 +336,9 @@ def test_payloads_that_our_journal_cannot_hold_are_shown_and_left(world: World, 
     reader = reader_of(world, source)
     assert only(pull(reader)).records == 5
     report = accept_all(reader)
-    assert [written.item_id for written in report.written] == ["fine"]
-    assert len(report.left) == 4
+    assert [written.item_id for written in report.written] == ["huge", "fine"]
+    assert entities(reader)["plan/huge"][1] == {"a": "x" * 300_000}
+    assert len(report.left) == 3
     assert json.dumps([item.payload for item in candidates(reader)])
 
 
@@ -444,4 +446,4 @@ def test_seqs_at_the_end_of_all_seqs_poison_no_journal(world: World, source: Sou
     assert set(verdicts(reader).values()) == {"known"}
     before = answers(reader)
     assert answers(rebuilt(reader)) == before
-    assert [record.seq for record in reader.holdings.records(ORIGIN, 0)] == [top - 1, top]
+    assert [record.seq for record in mirrored.records(reader.holdings, ORIGIN, 0)] == [top - 1, top]

@@ -172,11 +172,6 @@ def test_what_differs_only_in_case_is_one_entity_here(world: World) -> None:
 # --- limits [J10] ----------------------------------------------------------------------------------------------------
 
 
-def long_payload(forger: Forger, reader: Sharing) -> str:
-    forger.record("long", payload={"text": "x" * 70_000})
-    return "long"
-
-
 def bad_id(forger: Forger, reader: Sharing) -> str:
     forger.record("../up")
     return "../up"
@@ -207,7 +202,7 @@ def crowded_context(forger: Forger, reader: Sharing) -> str:
     return "crowded"
 
 
-@pytest.mark.parametrize("break_limit", [long_payload, bad_id, device_name, deep_payload, crowded_context])
+@pytest.mark.parametrize("break_limit", [bad_id, device_name, deep_payload, crowded_context])
 def test_a_candidate_that_breaks_a_limit_of_ours_is_left_and_stops_no_other(
     world: World, break_limit: Callable[[Forger, Sharing], str]
 ) -> None:

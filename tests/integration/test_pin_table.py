@@ -12,8 +12,8 @@ import zstandard
 
 from eventsync import exits
 from eventsync.sharing import PullRun, Sharing
-from federation.folder import pack
 from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Refusal, Result
+from federation.packing import pack
 from journal import stub
 from tests.integration.forger import Forged, Forger
 from tests.integration.world import (

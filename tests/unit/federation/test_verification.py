@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation import feed
-from federation.folder import pack
 from federation.model import Head, Pin, Refusal, Result, Slice
+from federation.packing import pack
 from federation.verification import (
     Broken,
     State,
