@@ -19,8 +19,9 @@ from federation.transports.git_login import find_login
 from federation.transports.urls import GitUrl, parse
 from tests.conformance.test_git import GitPlace
 from tests.conformance.test_transports import A, own_feed
-from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, program, remove_proxies
+from tests.servers.git_servers import PASSWORD, USER, HttpServer, SshServer, git_daemon, program, remove_proxies
 from tests.servers.processes import PATIENCE_SECONDS
+from tests.servers.web_server import WebServer
 
 HEAD = Wanted(HEAD_FILE, 1_000)
 
@@ -136,6 +137,52 @@ def test_no_login_is_looked_for_where_it_must_not_be_sent(tmp_path: Path, _git_o
     assert isinstance(url, GitUrl)
     assert find_login(url, PATIENCE_SECONDS) is None
     assert not (tmp_path / "helped").exists()
+
+
+@pytest.fixture(scope="module")
+def encrypted() -> Iterator[WebServer]:
+    found = WebServer(encrypted=True)
+    yield found
+    found.stop()
+
+
+def test_https_takes_the_login_of_the_users_git_from_a_server_whose_certificate_is_believed(
+    encrypted: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _git_of_nobody: Path
+) -> None:
+    _git_of_nobody.write_text(helper(tmp_path, USER, PASSWORD))
+    url = f"git+https://127.0.0.1:{encrypted.port}{tmp_path}/bus.git"
+    place = GitPlace(tmp_path / "bus.git", url, tmp_path / "memory")
+    with pytest.raises(SourceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        place.transport().origins()
+    assert not (tmp_path / "helped").exists(), "nobody is asked for a password before that"
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
+    place.transport().publish(A, own_feed(tmp_path / "feed", head=b"1"), [HEAD_FILE], frozenset())
+    assert place.transport().origins().origins == (A,)
+    assert "protocol=https\n" in (tmp_path / "helped").read_text()
+
+
+def test_the_config_of_the_users_git_changes_nothing(
+    server: HttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _git_of_nobody: Path
+) -> None:
+    """No rewritten place, no proxy, no header that may be a secret, no command: what a URL says is what is done."""
+    lines = ["[http]", "extraHeader = X-Secret: SECRET", "proxy = http://127.0.0.1:1", "cookieFile = /secret"]
+    lines += [f"[core]\nsshCommand = touch {tmp_path}/ran\n[protocol]\nallow = never"]
+    with git_daemon(tmp_path) as daemon:
+        urls = [
+            f"git+http://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}",
+            f"git://127.0.0.1:{daemon.port}",
+        ]
+        for url in ["http://127.0.0.1", *urls]:
+            lines += [f'[url "git://127.0.0.1:1/"]\ninsteadOf = {url.removeprefix("git+")}']
+        _git_of_nobody.write_text("\n".join([*lines, ""]))
+        monkeypatch.setenv("GIT_SSH_COMMAND", f"touch {tmp_path}/ran")
+        for number, url in enumerate(urls):
+            place = GitPlace(tmp_path / f"{number}.git", f"{url}/{number}.git", tmp_path / "memory")
+            place.transport().publish(A, own_feed(tmp_path / "feed", head=b"1"), [HEAD_FILE], frozenset())
+            assert place.transport().origins().origins == (A,)
+    assert server.requests and "SECRET" not in str(server.headers)
+    assert not (tmp_path / "ran").exists()
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

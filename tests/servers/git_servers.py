@@ -112,10 +112,13 @@ def _write(path: Path, settings: dict[str, object]) -> None:
 
 
 class HttpServer:
-    """git http-backend behind a login. `requests` are methods and paths in their order, refused ones included."""
+    """git http-backend behind a login. `requests` are methods and paths in their order, refused ones included, and
+    `headers` is what came with them.
+    """
 
     def __init__(self, root: Path, *, login: bool = True) -> None:
         self.requests: list[str] = []
+        self.headers: list[str] = []
         served = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -123,6 +126,7 @@ class HttpServer:
 
             def do_GET(self) -> None:
                 served.requests.append(f"{self.command} {self.path}")
+                served.headers.append(str(self.headers))
                 expected = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
                 if login and self.headers.get("Authorization") != f"Basic {expected}":
                     self._say(401, {"WWW-Authenticate": 'Basic realm="test"'}, b"who are you?")

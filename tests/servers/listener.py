@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+_PACK: Final = re.compile(rb"PACK\0\0\0\x02(....)", re.DOTALL)
+_PACK_START_BYTES: Final = 12
 _CLOSED: Final = -1  # what a closed socket gives as its descriptor
 
 
@@ -112,19 +115,25 @@ class Program:
 
 
 class Counting:
-    """Passes a connection on to another port, and counts what moves: before it arrives, so nothing is counted late."""
+    """Passes a connection on to another port, and counts what moves: before it arrives, so nothing is counted late.
+
+    `objects` has a number for each pack that was seen, either way.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.up_bytes = self.down_bytes = 0
+        self.objects: list[int] = []
 
     def __call__(self, connection: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", self._port)) as server:
             up = threading.Thread(target=self._pass_up, args=[connection, server], daemon=True)
             up.start()
             try:
+                end = b""
                 while data := server.recv(65536):
                     self.down_bytes += len(data)
+                    end = self._look(end + data)
                     connection.sendall(data)
                 connection.shutdown(socket.SHUT_WR)
             finally:
@@ -132,10 +141,20 @@ class Counting:
 
     def _pass_up(self, connection: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            end = b""
             while data := connection.recv(65536):
                 self.up_bytes += len(data)
+                end = self._look(end + data)
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
+
+    def _look(self, data: bytes) -> bytes:
+        """Look for the start of a pack; what may be a piece of one is seen again with what follows."""
+        found = _PACK.search(data)
+        if found is None:
+            return data[-(_PACK_START_BYTES - 1) :]
+        self.objects.append(int.from_bytes(found[1], "big"))
+        return data[found.end() :][-(_PACK_START_BYTES - 1) :]
 
 
 def silent(connection: socket.socket) -> None:

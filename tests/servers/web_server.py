@@ -14,6 +14,8 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
@@ -34,16 +36,20 @@ _PASSED_ON: Final = {
 
 
 class WebServer:
-    """All repositories of this machine by their paths, for one user with a password; who gets in may push."""
+    """All repositories of this machine by their paths, for one user with a password; who gets in may push.
 
-    def __init__(self) -> None:
+    An encrypted one speaks https; whoever shall believe it has to be told its `certificate`.
+    """
+
+    def __init__(self, *, encrypted: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="web-")  # the path of a socket may have about a hundred bytes
         folder = Path(self._folder.name)
         (folder / "users").write_text(f"{USER}:{{SHA}}{_sha1(PASSWORD)}\n")
         gateway = folder / "gateway"
+        self.certificate = _make_certificate(folder) if encrypted else None
         with _listening(gateway) as to_gateway, socket.create_server(("127.0.0.1", 0)) as to_nginx:
             self.port = int(to_nginx.getsockname()[1])
-            (folder / "nginx.conf").write_text(_config(folder, self.port, gateway))
+            (folder / "nginx.conf").write_text(_config(folder, self.port, gateway, self.certificate))
             # Each serves the socket that it finds at a descriptor: fcgiwrap at 0, nginx at the one that NGINX names.
             self._gateway = _start([program("fcgiwrap"), "-c", "4"], stdin=to_gateway)
             argv = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
@@ -59,6 +65,26 @@ class WebServer:
 
 def _sha1(text: str) -> str:
     return base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+
+
+def _make_certificate(folder: Path) -> Path:
+    """One for the loopback, signed by itself, with its key beside it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+    pem = serialization.Encoding.PEM
+    (folder / "key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "certificate").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return folder / "certificate"
 
 
 def _listening(path: Path) -> socket.socket:
@@ -86,7 +112,7 @@ def _start(
     )
 
 
-def _config(folder: Path, port: int, gateway: Path) -> str:
+def _config(folder: Path, port: int, gateway: Path, certificate: Path | None) -> str:
     backend = subprocess.run([program("git"), "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
     passed = {"SCRIPT_FILENAME": f"{backend}/git-http-backend", "GIT_PROJECT_ROOT": "/", "GIT_HTTP_EXPORT_ALL": "1"}
     lines = [f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY]
@@ -101,7 +127,8 @@ def _config(folder: Path, port: int, gateway: Path) -> str:
             "access_log off;",
             *lines,
             "server {",
-            f"listen 127.0.0.1:{port};",
+            f"listen 127.0.0.1:{port}{' ssl' if certificate else ''};",
+            *([f"ssl_certificate {certificate};", f"ssl_certificate_key {folder}/key;"] if certificate else []),
             "client_max_body_size 0;",
             "location / {",
             'auth_basic "test";',
