@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,32 @@ def test_the_oldest_segments_may_be_gone(store: Store) -> None:
     unseen = store.unseen("there")
     assert unseen.parked is None
     assert [record.seq for record in unseen] == live
+
+
+def test_parked_records_are_summed_up(store: Store) -> None:
+    """What a gc put into the archive: how many records of which types, less the journal's own; acknowledged, they are
+    behind the reader."""
+    store.roll_bytes = 1_500
+    for number in range(12):
+        put(store, f"p{number}", item_type="plan" if number % 3 else "note")
+    read_all(store, "early")
+    store.checkpoint()
+    put(store, "between")
+    store.checkpoint()
+    assert store.gc().moved
+    oldest = store.segments.live()[0].first_seq
+    unseen = store.unseen("agent")
+    records = [record for record in store.log() if record.seq < oldest and record.item_type != "journal"]
+    counts = Counter(record.item_type for record in records)
+    assert unseen.parked == (1, oldest - 1, counts.total(), dict(counts))
+    assert set(counts) == {"plan", "note"}
+    assert next(unseen).seq >= oldest
+    assert store.unseen("early").parked is None
+    read_all(store)
+    assert store.unseen("agent").since == store.position().seq
+    assert store.unseen("agent").parked is None
+    store.segments.archived()[0].path.unlink()
+    assert store.unseen("another").parked == (1, oldest - 1, None, None)
 
 
 # --- when something is wrong -----------------------------------------------------------------------------------------
