@@ -171,6 +171,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "docs/format.md, `When something is wrong`, tells how to keep it here; "
             "`eventsync publish --help` if it is no secret",
         ),
+        "NoProject": Exit(USAGE, "no_project", "SRC is a .brainclaw folder, or the folder that one is in"),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
         "BlobUnreadable": Exit(
             DAMAGED, "blob_unreadable", "`eventsync pull` asks for it again; everything else can be read and decided"

@@ -61,6 +61,18 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         },
         "gc": {"moved": [], "live": None, "archived": None, "behind_seq": None},
         "rebuild": {"last_seq": None, "entities": None, "left_out": []},
+        "migrate": {
+            "source": None,
+            "format": None,
+            "taken": {},
+            "records": [],
+            "here": 0,
+            "parked": [],
+            "left": [],
+            "before_seq": None,
+            "changed": False,
+            "dry_run": False,
+        },
         "identity show": {
             "origin_store_id": None,
             "name": None,

@@ -142,7 +142,7 @@ class BridgeFolder:
         for copied in self.state().segments:
             for line in brainclaw.read_lines(self.raw(copied)):
                 if line.record is not None:
-                    seq = _effective_seq(line.record, seq, notes)
+                    seq = effective_seq(line.record, seq, notes)
                     if seq <= MAX_SEQ:
                         yield line.record, seq
 
@@ -239,7 +239,7 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
                 notes["skipped_lines"] = notes.get("skipped_lines", 0) + 1
                 continue
             taken += 1
-            seq = _effective_seq(line.record, seq, notes)
+            seq = effective_seq(line.record, seq, notes)
             row = _row(origin, line.record, line, number, seq) if seq <= MAX_SEQ else None
             if seq > MAX_SEQ:
                 notes["beyond_seqs"] = notes.get("beyond_seqs", 0) + 1
@@ -250,7 +250,7 @@ def materialize_bridge(folder: BridgeFolder, origin: str, index: Index) -> int:
     return taken
 
 
-def _effective_seq(record: BridgedRecord, before: int, notes: dict[str, Any]) -> int:
+def effective_seq(record: BridgedRecord, before: int, notes: dict[str, Any]) -> int:
     """The seq a record is known by here: its own, or the next above the last where it was used before."""
     if record.seq <= notes.get("top_seq", 0):
         named = notes.setdefault("duplicate_seqs", [])

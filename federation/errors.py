@@ -13,6 +13,7 @@ FederationError
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
 │   └── SecretFound       a record looks as if it held a secret [F1]
+├── NoProject             a store of another program that does not say who it is
 ├── NoSuchCandidate       no candidate with that id
 ├── BlobUnreadable        a payload that stands beside a feed is missing or wrong: one entity's, no more [J13]
 └── DamagedFeed           our own feed or a mirror is not what it must be
@@ -53,6 +54,10 @@ class RemoteReadOnly(FederationError):
 
 class ProgramUnusable(FederationError):
     """A program of this machine that a transport needs is missing or too old; nothing was done."""
+
+
+class NoProject(FederationError):
+    """A `.brainclaw` folder that is missing, or does not say which project it is; nothing was done."""
 
 
 class ForeignDataRefused(FederationError):

@@ -73,7 +73,7 @@ from journal.model import (
     check_item_type,
     parse_blob_ref,
 )
-from journal.mutation import check_draft, check_payload_of
+from journal.mutation import Mutation, check_draft, check_payload_of
 from journal.projection import changes_entity
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Committed, Entity, Store, find_store
@@ -121,6 +121,7 @@ __all__ = [
     "LocatedError",
     "LogShorterThanKnown",
     "Machine",
+    "Mutation",
     "NoSuchEntity",
     "NoSuchRecord",
     "NotAStore",

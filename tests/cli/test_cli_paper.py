@@ -361,6 +361,14 @@ def told(run: Run, tmp_path: Path) -> Told:
     for words in (("show", "plan", "p1"), ("show", "plan", "p1", "--rev", "1"), ("ls", "--deleted")):
         tell(*words, store=ada)
     tell("unseen", "claude", "--ack", store=ada)
+    theirs = tmp_path / "theirs" / ".brainclaw"
+    (theirs / "coordination/plans").mkdir(parents=True)
+    (theirs / "coordination/claims").mkdir()
+    (theirs / "config.yaml").write_text(f"project_id: prj_{'0' * 32}")
+    for name in ("plans/ok", "plans/bad", "claims/c"):
+        (theirs / f"coordination/{name}.json").write_text('{"id":"ok"}')
+    tell("migrate", str(theirs), code=3, store=ada)
+    tell("migrate", str(theirs), "--dry-run", store=ada)
     tell("schema")
     tell("schema", "plan")
     parked = report.parked_value(Parked(1, 3, 3, {"plan": 2, "note": 1}))
