@@ -188,12 +188,18 @@ class Shown(NamedTuple):
 
 def show(store: Store, item_type: str, item_id: str, *, rev: int | None = None, at: int | None = None) -> Shown:
     """A live entity, one rev of it, or what it was at a seq; NoSuchEntity when it was not there."""
+    from journal import EntityRedacted
+
     if rev is not None:
         return _shown(store, store.history.rev(item_type, item_id, rev))
     if at is not None:
         return _shown(store, store.history.entity_at(item_type, item_id, at))
-    head, payload = store.get(item_type, item_id)
-    return Shown(item_type, item_id, head.entity_rev, head.seq, head.context, _root(head), payload)
+    try:
+        head, payload = store.get(item_type, item_id)
+    except EntityRedacted:
+        head, payload = store.heads([(item_type, item_id)])[(item_type, item_id)], None
+    is_redacted = payload is None
+    return Shown(item_type, item_id, head.entity_rev, head.seq, head.context, _root(head), payload, is_redacted)
 
 
 def _shown(store: Store, told: Told) -> Shown:

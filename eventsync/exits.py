@@ -102,6 +102,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             USAGE, "no_such_entity", "`eventsync ls` lists what is there, `eventsync ls --deleted` also what was"
         ),
         "NoSuchRecord": Exit(USAGE, "no_such_record", "`eventsync log --limit 1` tells how far the log goes"),
+        "EntityRedacted": Exit(
+            USAGE,
+            "entity_redacted",
+            "`eventsync put` writes it anew, `eventsync log --entity` lists what is left",
+        ),
         "DamagedStore": Exit(DAMAGED, "damaged_store", "`eventsync verify` lists what is damaged and changes nothing"),
         "LogShorterThanKnown": Exit(
             DAMAGED,

@@ -15,6 +15,7 @@ from journal.codec import (
     encode_payload,
     has_too_many_values,
     link,
+    listed_in,
     seq_of,
     split_c,
     stub,
@@ -27,6 +28,7 @@ from journal.errors import (
     CursorUnreadable,
     DamagedStore,
     DiskFailed,
+    EntityRedacted,
     FormatTooNew,
     InvalidInput,
     JournalError,
@@ -75,6 +77,7 @@ from journal.model import (
 )
 from journal.mutation import Mutation, check_draft, check_payload_of
 from journal.projection import changes_entity
+from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Committed, Entity, Store, find_store
 
@@ -108,6 +111,7 @@ __all__ = [
     "DiskFailed",
     "Draft",
     "Entity",
+    "EntityRedacted",
     "Entry",
     "Finding",
     "Follower",
@@ -126,10 +130,12 @@ __all__ = [
     "NoSuchRecord",
     "NotAStore",
     "Parked",
+    "Plan",
     "Position",
     "Previous",
     "Query",
     "Record",
+    "RedactedLine",
     "Ref",
     "Report",
     "Schema",
@@ -159,10 +165,12 @@ __all__ = [
     "encode_payload",
     "find_store",
     "has_too_many_values",
+    "is_left",
     "is_temporary",
     "json_schema",
     "lifted",
     "link",
+    "listed_in",
     "moved_words",
     "origin_of",
     "parse_blob_ref",

@@ -8,7 +8,7 @@ never lost to a failing cache; a reader who cannot write folds the log in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -253,6 +253,19 @@ class Caches:
         self.files.remove_strays(self._open_for_writing().head, end.seq)
         for path in self._left_over():
             self._disk.remove(path)
+
+    def erase(self, keys: Collection[tuple[str, str]], published_seq: int) -> None:
+        """Make index and projections of these entities anew, so that no byte of what they held is left [J16].
+
+        Durable on return: nothing of it comes back after a power cut. The log holds only what may be left.
+        """
+        self._drop_index()
+        self._disk.sync_folder(self._index_path.parent)
+        for path in self._left_over():
+            self._disk.remove(path)
+        self.catch_up(published_seq)
+        index = self._open_for_writing()
+        self.files.erase(keys, index.head, self._log.payload)
 
     def _left_over(self) -> list[Path]:
         """What interrupted writes left in the folders of the journal."""

@@ -183,6 +183,11 @@ class Reading:
         self.top = decode_top(next(self._lines, b""))
         self._step()
 
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of all that was read so far."""
+        return self._hash.hexdigest()
+
     def content(self) -> Content:
         """All parts, still to be taken up."""
         return Content(self.heads(), self.decided(), self.lost())
@@ -221,7 +226,7 @@ class Reading:
         counts = Counts(entities=found[_Entity], decisions=found[_Decision], lost=found[_Lost])
         if self._next != counts or next(self._lines, None) is not None:
             raise DamagedStore("a checkpoint that does not end as it must", rule="J14")
-        if self._wanted is not None and self._hash.hexdigest() != self._wanted:
+        if self._wanted is not None and self.digest != self._wanted:
             raise DamagedStore("not the checkpoint that the log speaks of", rule="J14")
 
     def _split(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,7 +23,7 @@ from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooN
 from journal.folding import fold
 from journal.index import Index, Position
 from journal.log import Log
-from journal.model import JOURNAL_TYPE, Draft
+from journal.model import JOURNAL_TYPE, Draft, LocalHead
 
 if TYPE_CHECKING:
     from journal.store import Store
@@ -34,6 +34,7 @@ _NAME: Final = re.compile(r"cp-([0-9]{8}|[1-9][0-9]{8,15})\.jsonl", re.ASCII)
 _CHUNK_BYTES: Final = 1024 * 1024
 _TOP_BYTES: Final = 4 * 1024  # the first line takes 250
 _REF: Final = b'"action":"checkpoint_ref"'
+Vouch = Callable[[Writing, str, Position], None]  # writes the record that names a file
 
 
 class Usable(NamedTuple):
@@ -52,6 +53,14 @@ class Taken(NamedTuple):
     digest: str
     counts: Counts
     is_new: bool
+
+
+class _Changed(NamedTuple):
+    """The digests of a checkpoint file as it stands and as it is to become, and what makes the latter."""
+
+    before: str
+    after: str
+    writing: Writing
 
 
 class _Reference(msgspec.Struct):
@@ -121,14 +130,17 @@ class Checkpoints:
             entities, decisions, lost = (sum(1 for _ in part) for part in reading.content())
         return Counts(entities=entities, decisions=decisions, lost=lost)
 
-    @contextlib.contextmanager
-    def reading(self, found: Usable) -> Iterator[Reading]:
+    def reading(self, found: Usable) -> contextlib.AbstractContextManager[Reading]:
         """The content of a checkpoint; DamagedStore where it is not what the log speaks of."""
-        with contextlib.closing(self._disk.chunks(found.path, _CHUNK_BYTES)) as chunks:
+        return self._opened(found.path, found.digest)
+
+    @contextlib.contextmanager
+    def _opened(self, path: Path, digest: str | None = None) -> Iterator[Reading]:
+        with contextlib.closing(self._disk.chunks(path, _CHUNK_BYTES)) as chunks:
             try:
-                yield Reading(chunks, found.digest)
+                yield Reading(chunks, digest)
             except (DamagedStore, FormatTooNew) as error:
-                error.path = error.path or str(found.path)
+                error.path = error.path or str(path)
                 raise
 
     def _top(self, path: Path) -> Top:
@@ -196,12 +208,46 @@ class Checkpoints:
                 break
             fold(index, gap, up_to)
 
+    def redact(self, change: Callable[[LocalHead], LocalHead], vouch: Vouch) -> None:
+        """Change heads in every checkpoint, durably, and remove those that cannot be relied on [J16].
+
+        `vouch` writes the record that names the new file, before that is put in the place of the old one: where this
+        was interrupted the file is passed over until it is done again.
+        """
+        for seq, path in self.files():
+            try:
+                found = self.examine(seq, path)
+                changed = self._changed(path, change)
+            except (DamagedStore, FormatTooNew):
+                found, changed = None, None
+            if found is None or changed is None or found.digest not in (changed.before, changed.after):
+                self._disk.remove(path)
+            elif changed.before != changed.after:
+                if found.digest == changed.before:
+                    vouch(changed.writing, path.name, found.position)
+                with self._opened(path) as reading:
+                    self._disk.stream_durably(path, _with(reading, change).parts())
+        if self._disk.is_folder(self.folder):
+            self._disk.sync_folder(self.folder)
+
+    def _changed(self, path: Path, change: Callable[[LocalHead], LocalHead]) -> _Changed:
+        with self._opened(path) as reading:
+            writing = _with(reading, change)
+            for _ in writing.parts():  # only for its digest
+                pass
+            return _Changed(reading.digest, writing.digest, writing)
+
     def drop_old(self) -> None:
         """Remove all before the newest that is whole and the one before that."""
         kept = [found.position.seq for found, _ in islice(self.whole(), KEPT)]
         for seq, path in self.files():
             if len(kept) == KEPT and seq < kept[-1]:
                 self._disk.remove(path)
+
+
+def _with(reading: Reading, change: Callable[[LocalHead], LocalHead]) -> Writing:
+    heads, decided, lost = reading.content()
+    return Writing(reading.top.origin_store_id, reading.top.position, Content(map(change, heads), decided, lost))
 
 
 def _origin(entry: msgspec.Raw) -> str:
@@ -224,15 +270,20 @@ def take(store: Store, checkpoints: Checkpoints) -> Taken:
     path = checkpoints.path(position.seq)
     try:
         writing = checkpoints.write(path, store.origin, position)
-        payload = msgspec.json.encode(reference(writing, path.name, position))
-        with store.mutate(agent=WRITER) as mutation:
-            mutation.add(Draft("checkpoint_ref", JOURNAL_TYPE, payload=payload, summary=path.name))
+        vouch(store, writing, path.name, position)
     except JournalError:
         with contextlib.suppress(DiskFailed):
             store.disk.remove(path)  # else it would be taken for the newest one, and the next not be due
         raise
     checkpoints.drop_old()
     return Taken(path, position.seq, writing.digest, writing.counts, True)
+
+
+def vouch(store: Store, writing: Writing, name: str, position: Position) -> None:
+    """Write the record that names a checkpoint file; raises as `Store.mutate`."""
+    payload = msgspec.json.encode(reference(writing, name, position))
+    with store.mutate(agent=WRITER) as mutation:
+        mutation.add(Draft("checkpoint_ref", JOURNAL_TYPE, payload=payload, summary=name))
 
 
 def _there_already(store: Store, checkpoints: Checkpoints) -> Taken | None:

@@ -19,12 +19,24 @@ import msgspec
 from blake3 import blake3
 
 from journal.errors import DamagedStore, FormatTooNew, InvalidInput
-from journal.model import MAX_DEPTH, MAX_SEQ, MAX_VALUES, RECORD_VERSION, SEGMENT_FORMAT, BlobRef, Header, Record
+from journal.model import (
+    JOURNAL_TYPE,
+    MAX_DEPTH,
+    MAX_SEQ,
+    MAX_VALUES,
+    RECORD_VERSION,
+    SEGMENT_FORMAT,
+    BlobRef,
+    Header,
+    Record,
+)
 
 C_KEY: Final = b',"c":"'
 C_SUFFIX_BYTES: Final = len(C_KEY) + 64 + len(b'"}')  # 72: c is last and of fixed width [J4]
 _HEX32: Final = re.compile(rb"[0-9a-f]{64}")
 _LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
+_STUB_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":[1-9][0-9]{0,15},"redacted":true,')
+_NEWLINES: Final = re.compile(rb"\n+")
 _RECORD: Final = msgspec.json.Decoder(Record)
 # Possessive, and content with a string that never ends, so that no input takes more than one pass.
 _MARKS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
@@ -158,14 +170,15 @@ def scan(data: bytes, base: int, previous: bytes) -> list[Line | BadRange]:
     """The lines of `data`, which stands at byte `base` of its segment behind a line with c `previous`; never raises.
 
     Corruption is a bad line where the chain breaks; reading then goes on from the next line's own c. When a later line
-    chains directly from before such a break, its writer stepped over a tail: all between is one fragment [J7].
+    chains directly from before such a break, its writer stepped over a tail: all between is one fragment [J7]. The c
+    of a stub is taken as it stands: nobody can compute it any more, and the next line has to chain from it [J16].
     """
     found: list[Line | BadRange] = []
     breaks: list[_Break] = []
     c, resume, bad_from, top_seq = previous, b"", -1, 0
     for offset, line, terminated in _framed(data, base):
         body, own = split_c(line) or (b"", b"")
-        if own and link(c, body) == own:
+        if own and (link(c, body) == own or (bad_from < 0 and is_stub(line))):
             if bad_from >= 0:
                 found.append(BadRange(bad_from, offset, False, top_seq))
         elif own and breaks and (stepped := _stepped_over(breaks, body, own)):
@@ -201,6 +214,8 @@ def _framed(data: bytes, base: int) -> Iterator[tuple[int, bytes, bool]]:
         end = size if newline < 0 else newline
         if end > position:
             yield base + position, data[position:end], newline >= 0
+        elif data.startswith(b"\n\n\n", position) and (run := _NEWLINES.match(data, position)):
+            end = run.end() - 1  # where something was redacted stand thousands
         position = end + 1
 
 
@@ -398,6 +413,11 @@ def blob_ref(data: bytes) -> BlobRef:
     return BlobRef(blake3(data).hexdigest(), len(data))
 
 
+def is_stub(line: bytes) -> bool:
+    """Whether a line begins as a redaction stub does."""
+    return _STUB_START.match(line) is not None
+
+
 def stub(line: bytes) -> bytes:
     """The redaction stub of a line: a pure function of it, so that every reader builds the same [F9]."""
     record = decode_record(line)
@@ -410,3 +430,28 @@ def stub(line: bytes) -> bytes:
         parts["private"] = True
     parts["c"] = record.c
     return msgspec.json.encode(parts)
+
+
+class ListedStub(msgspec.Struct):
+    """A line that is redacted, and the BLAKE3 of the stub that stands in its place."""
+
+    seq: int
+    blake3: str
+
+
+class RedactPayload(msgspec.Struct):
+    """The payload of a `redact` record [J16]."""
+
+    reason: str
+    lines: list[ListedStub]
+
+
+def listed_in(record: Record) -> dict[int, str]:
+    """Seq → BLAKE3 of its stub, as a `redact` record lists them; {} for any other record, or one nobody can read."""
+    if record.action != "redact" or record.item_type != JOURNAL_TYPE or record.payload_bytes is None:
+        return {}
+    try:
+        found = msgspec.json.decode(record.payload_bytes, type=RedactPayload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+    return {line.seq: line.blake3 for line in found.lines}

@@ -7,13 +7,13 @@ reboot files are written again from the last synced point [P4].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from journal.disk import Disk
+from journal.disk import Disk, is_temporary
 from journal.errors import DamagedStore
 from journal.model import LocalHead
 from journal.projection import document, parse_document
@@ -115,6 +115,34 @@ class EntityFiles:
     def forget(self) -> None:
         """Drop the watermark, so that every file is looked at again."""
         self._disk.remove(self.mark_path)
+
+    def erase(self, keys: Collection[tuple[str, str]], find: Find, payload: Payload) -> None:
+        """Write the files of these entities anew, durably, and remove what stands beside them [J16].
+
+        That is what was put aside [P3], and what interrupted writes of any entity left. A file whose record is damaged
+        stays, if it is of that record.
+        """
+        for folder in [self._folder / name for name in self._disk.each_name(self._folder)]:
+            if self._disk.is_folder(folder):
+                for name in [*self._disk.each_name(folder)]:
+                    if is_temporary(name) or (_ASIDE in name and (folder.name, name.partition(_ASIDE)[0]) in keys):
+                        self._disk.remove(folder / name)
+        for item_type, item_id in keys:
+            self._write_anew(self._folder / item_type / f"{item_id}{_SUFFIX}", find(item_type, item_id), payload)
+
+    def _write_anew(self, path: Path, head: LocalHead | None, payload: Payload) -> None:
+        if not self._disk.is_folder(path.parent):
+            return
+        try:
+            wanted = None if head is None or head.deleted else document(head, payload(head))
+        except DamagedStore:
+            found = self._disk.read_if_there(path)
+            wanted = found if found is not None and head is not None and _seq_in(found) == head.seq else None
+        if wanted is not None:
+            self._disk.replace_durably(path, wanted)
+        else:
+            self._disk.remove(path)
+            self._disk.sync_folder(path.parent)
 
     def drift(self, heads: Iterable[LocalHead], payload: Payload, find: Find) -> Iterator[Drift]:
         """Files of these entities that differ from a fresh fold or are missing, and files of no live entity.

@@ -90,6 +90,10 @@ class NoSuchRecord(InvalidInput):
     """The log does not hold the seq a caller names."""
 
 
+class EntityRedacted(InvalidInput):
+    """The newest record of the entity a caller wants to read is redacted: only writing it anew gives it a payload."""
+
+
 class DamagedStore(JournalError):
     """Local data cannot be read as what it must be; it is left as found."""
 

@@ -21,6 +21,7 @@ from journal.codec import (
     decode_header,
     decode_record,
     encode_header,
+    is_stub,
     link,
     mark_void,
     scan,
@@ -148,12 +149,11 @@ class Log:
         return last.first_seq == position.segment and self._disk.size(last.path) == position.size
 
     def fits(self, position: Position) -> bool:
-        """Whether the line that ends at this position is still there with its c [J11]. Reads 73 bytes."""
+        """Whether the line that ends at this position is still there with its c [J11]. Reads 75 bytes."""
         size = self.size(position.segment)
         if size is None or size < max(position.offset, position.size):
             return False
-        start = max(position.offset - C_SUFFIX_BYTES - 1, 0)
-        found = _last_c(self.read(position.segment, start, position.offset - start))
+        found = _last_c(self._before(position.segment, position.offset))
         if found is not None:
             return found == position.c
         segment = Segment(position.segment, self.path(position.segment))
@@ -248,6 +248,11 @@ class Log:
         before, line = data[: place.offset - start], data[place.offset - start :]
         if len(line) != place.length:
             raise DamagedStore(f"ends before byte {place.offset + place.length}", path=segment.path, rule="J11")
+        line = line.rstrip(b"\n")  # what was redacted leaves a shorter line in the same place [J16]
+        if is_stub(line):
+            return line
+        if start and len(before.rstrip(b"\n")) < C_SUFFIX_BYTES:
+            before = self._before(place.segment, place.offset)
         if not self._chains(segment, place, before, line) and not self._stands(segment, place.offset, line):
             at = self.line_number(segment, place.offset)
             raise DamagedStore("the record is damaged", path=segment.path, line=at, rule="J4")
@@ -280,6 +285,16 @@ class Log:
         data = self.payload_bytes(head)
         value: dict[str, Any] | None = None if data is None else json.loads(data)
         return value
+
+    def _before(self, first_seq: int, offset: int) -> bytes:
+        """The end of the line before a byte: 75 bytes, or as many as it takes where something was redacted [J16]."""
+        wanted = _BEFORE_BYTES
+        while True:
+            start = max(offset - wanted, 0)
+            before = self.read(first_seq, start, offset - start)
+            if start == 0 or len(before.rstrip(b"\n")) >= C_SUFFIX_BYTES:
+                return before
+            wanted *= 8
 
     def _chains(self, segment: Segment, place: Place, before: bytes, line: bytes) -> bool:
         """Whether a line chains from the line that stands directly before it, or from the header [J4]."""

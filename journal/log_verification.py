@@ -10,7 +10,20 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from journal.codec import BadRange, Entry, Line, chain_start, decode_record, mark_void, scan, seq_of, settle_tail
+from blake3 import blake3
+
+from journal.codec import (
+    BadRange,
+    Entry,
+    Line,
+    chain_start,
+    decode_record,
+    listed_in,
+    mark_void,
+    scan,
+    seq_of,
+    settle_tail,
+)
 from journal.errors import DamagedStore, FormatTooNew
 from journal.findings import Findings, Severity
 from journal.index import Index, Position
@@ -61,6 +74,8 @@ class LogWalk:
         self.records = 0
         self.first_seq = 1  # the first that is there: above 1, older segments are gone [J11]
         self.stops: list[Stop] = []
+        self._stubs: dict[int, tuple[Segment, int, str]] = {}  # seq → where a stub stands, and its BLAKE3
+        self._listed: dict[int, str] = {}  # seq → BLAKE3 of the stub that `redact` records ask for
         self.is_broken = False  # records were damaged: what builds on them is told less loudly
         self.is_complete = True  # False: the rest cannot be read by this program
         self.loose_end: LooseEnd | None = None  # of the segment that was looked at last
@@ -84,6 +99,7 @@ class LogWalk:
             except DamagedStore as error:
                 self._found.add_error("segment-unreadable", error)
                 self.is_broken = True
+        self._check_redactions()
 
     def _segment(self, extent: Extent, *, is_first: bool, is_last: bool) -> None:
         segment = extent.segment
@@ -228,7 +244,12 @@ class LogWalk:
         revs = self._revs_before(counting)
         heads: list[LocalHead] = []
         decided = [found for entry in counting if (found := decided_of(entry.record)) is not None]
+        for entry in entries:
+            if entry.record.redacted:
+                stands = line_numbers[entry.line.offset]
+                self._stubs[entry.record.seq] = (segment, stands, blake3(entry.line.data).hexdigest())
         for entry in counting:
+            self._listed |= listed_in(entry.record)
             record, line_number = entry.record, line_numbers[entry.line.offset]
             try:
                 head = head_of(entry, segment.first_seq, header.origin_store_id) if changes_entity(record) else None
@@ -250,6 +271,18 @@ class LogWalk:
             self.fold.apply(up_to, self.position, (), [found for found in decided if found.seq <= stop.seq])
             stop.look(self.fold, self.first_seq)
         self.fold.apply(heads, self.position, (), decided)
+
+    def _check_redactions(self) -> None:
+        """A stub stands where a `redact` record lists it, as it lists it, and nothing else stands there [J16]."""
+        for seq, (segment, line_number, digest) in self._stubs.items():
+            if self._listed.get(seq) != digest:
+                what = "another stub than the one that is" if seq in self._listed else "a stub that is not"
+                message = f"{what} listed by a redact record [J16]"
+                self._found.add("stub-unlisted", "error", message, path=segment.path, line=line_number, seq=seq)
+        for seq in sorted(self._listed.keys() - self._stubs.keys()) if self.is_complete and not self.is_broken else ():
+            if seq >= self.first_seq:
+                message = "is listed by a redact record and still there: the next command that writes ends it [J16]"
+                self._found.add("redaction-unfinished", "error", message, seq=seq, fixable=True)
 
     def _revs_before(self, entries: Sequence[Entry]) -> dict[tuple[str, str], int]:
         keys = {(entry.record.item_type, entry.record.item_id or "") for entry in entries}

@@ -21,7 +21,7 @@ from journal.codec import Entry, Line, encode_payload, torn_note
 from journal.cursors import Cursors, Unseen
 from journal.disk import Disk
 from journal.entity_files import EntityFiles
-from journal.errors import NoSuchEntity, NotAStore, StoreCopied, StoreLocked
+from journal.errors import EntityRedacted, NoSuchEntity, NotAStore, StoreCopied, StoreLocked
 from journal.findings import Report
 from journal.history import History, Query
 from journal.identity import Previous, StoreFile
@@ -31,6 +31,7 @@ from journal.machine import Machine, default_data_folder
 from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Decided, Draft, LocalHead, Record, Written
 from journal.mutation import Author, Mutation, seal
 from journal.projection import changes_entity, decided_of, head_of
+from journal.redaction import Redaction, is_left
 from journal.schemas import lifted
 from journal.verification import verify
 
@@ -68,6 +69,7 @@ class Store:
         self._log = Log(disk, folder / "journal")
         self._caches = Caches(disk, folder, self._log, machine)
         self._cursors = Cursors(disk, folder, self._log)
+        self.redaction = Redaction(self, self._log, self._caches)
         self._locked_by: int | None = None  # the process that holds the lock through this Store
         self._mutating = False
         self._newer: dict[tuple[str, str], LocalHead] = {}  # read through the log while another process writes
@@ -242,7 +244,10 @@ class Store:
         """The end of the log, once it is sure that this store may write there."""
         local = self.local()
         self._refuse_when_copied(local)
-        return self._caches.catch_up(identity.published_seq(local))
+        position = self._caches.catch_up(identity.published_seq(local))
+        if is_left(local, "store") and self.redaction.finish():  # what an interrupted one left comes first [J16]
+            position = self._caches.catch_up(identity.published_seq(local))
+        return position
 
     def _commit(self, mutation: Mutation, position: Position, author: Author) -> None:
         position = self._note_torn_tail(mutation, position, author)
@@ -331,12 +336,17 @@ class Store:
         return self._caches.ask(lambda index: index.same_id_in_other_case(item_type, item_id))
 
     def get(self, item_type: str, item_id: str) -> Entity:
-        """A live entity with its payload in the newest version of its schema; NoSuchEntity when there is none."""
+        """A live entity with its payload in the newest version of its schema.
+
+        NoSuchEntity when there is none, EntityRedacted when its newest record says nothing any more [J16].
+        """
         self.refresh()
         head = self._newer.get((item_type, item_id)) or self.head(item_type, item_id)
-        payload = None if head is None or head.deleted else self._log.payload(head)
-        if head is None or payload is None:
+        if head is None or head.deleted:
             raise NoSuchEntity(f"no entity {item_type}/{item_id}")
+        payload = self._log.payload(head)
+        if payload is None:
+            raise EntityRedacted(f"{item_type}/{item_id} is redacted", seq=head.seq, rule="J16")
         return Entity(head, dict(lifted(item_type, payload)))
 
     @property
