@@ -7,7 +7,8 @@ anybody keeps stays true. Nothing here decides what is redacted: the `redact` re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -23,6 +24,13 @@ Key = tuple[str, str]
 Listed = Mapping[int, str]  # seq → BLAKE3 of the stub that must stand there
 
 
+class Wanted(NamedTuple):
+    """What is to be erased: lines, and the blobs that they referred to."""
+
+    lines: Listed
+    blobs: Collection[str]
+
+
 class Erasure:
     """What erases; the caller holds the store lock."""
 
@@ -31,16 +39,16 @@ class Erasure:
         self._log = log
         self._caches = caches
 
-    def erase(self, listed: Listed, known_seq: int, published_seq: int, vouch: Vouch) -> None:
-        """Take out all that is listed, from blobs, segments, checkpoints, index and projections; durable on return.
+    def erase(self, wanted: Wanted, known_seq: int, published_seq: int, vouch: Vouch) -> None:
+        """Take out all that is wanted, from segments, blobs, checkpoints, index and projections; durable on return.
 
-        Blobs go first: a line tells which are its own only as long as it is no stub. Raises DiskFailed and
-        DamagedStore with some of it done; done again it goes on.
+        Raises DiskFailed and DamagedStore with some of it done; done again it goes on.
         """
-        seen = _Seen(self._log.gaps(self._log.position_at(0), known_seq), listed)
-        self._erase_blobs(seen)
+        listed = wanted.lines
         for segment in self._log.segments():
             self._erase_lines(segment, listed)
+        seen = _Seen(self._log.gaps(self._log.position_at(0), known_seq), listed)
+        self._erase_blobs(seen, wanted.blobs)
         self._caches.checkpoints.redact(lambda head: self._left_of(head) if head.seq in listed else head, vouch)
         self._caches.erase(seen.keys, published_seq)
 
@@ -49,11 +57,10 @@ class Erasure:
         line = self._log.line_at(head.place)
         return head._replace(summary=None, place=head.place._replace(length=len(line)))
 
-    def _erase_blobs(self, seen: _Seen) -> None:
-        """Remove the blobs of redacted records; where every record could be read, also those that none refers to."""
+    def _erase_blobs(self, seen: _Seen, wanted: Collection[str]) -> None:
+        """Remove these blobs; and where every record could be read, all that none refers to."""
         blobs = self._log.blobs
-        left = set(blobs.names()) if seen.is_whole else seen.redacted_blobs
-        for digest in sorted(left - seen.other_blobs):
+        for digest in sorted({*wanted, *(blobs.names() if seen.is_whole else ())} - seen.blobs):
             blobs.remove(digest)
 
     def _erase_lines(self, segment: Segment, listed: Listed) -> None:
@@ -86,21 +93,18 @@ def _stub_of(line: Line, listed: Listed, segment: Segment) -> bytes:
 
 
 class _Seen:
-    """What one reading of the log tells of the listed records, and of the blobs of all others."""
+    """What one reading of the log tells: the entities of the listed records, and the blobs of all."""
 
     def __init__(self, gaps: Iterator[Gap], listed: Listed) -> None:
         self.keys: set[Key] = set()
-        self.redacted_blobs: set[str] = set()
-        self.other_blobs: set[str] = set()
+        self.blobs: set[str] = set()
         self.is_whole = True  # every record from the first one on could be read
         next_seq = 1
         for gap in gaps:
             self.is_whole &= gap.segment.first_seq == next_seq and not any(bad.broken for bad in gap.bad)
             next_seq = gap.position.seq + 1
-            for entry in gap.entries:
-                record, blob = entry.record, entry.record.blob
-                is_listed = record.seq in listed
-                if is_listed and record.item_id is not None:
+            for record in [entry.record for entry in gap.entries]:
+                if record.seq in listed and record.item_id is not None:
                     self.keys.add((record.item_type, record.item_id))
-                if blob is not None:
-                    (self.redacted_blobs if is_listed else self.other_blobs).add(blob.blake3)
+                if record.blob is not None:
+                    self.blobs.add(record.blob.blake3)

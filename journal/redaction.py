@@ -21,7 +21,7 @@ from journal import identity
 from journal.caches import Caches
 from journal.checkpoints import vouch
 from journal.codec import Entry, ListedStub, RedactPayload, listed_in, stub
-from journal.erasure import Erasure
+from journal.erasure import Erasure, Wanted
 from journal.errors import DamagedStore, InvalidInput
 from journal.log import Log
 from journal.model import JOURNAL_TYPE, MAX_SUMMARY_CHARS, Draft, Written
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Room = Literal["store", "feed"]
 Why = Literal["asked", "same_blob", "void"]
 ROOMS: Final[Sequence[Room]] = ("store", "feed")
-_MARK: Final = "redacting"  # in local.json: {"since": seq before the records, "left": rooms}
+_MARK: Final = "redacting"  # in local.json: {"since": seq before the records, "left": rooms, "blobs": digests}
 _MOST_IN_A_RECORD: Final = 500  # of 90 bytes each, so that the payload stays in its line
 
 
@@ -55,6 +55,7 @@ class Plan(NamedTuple):
     lines: tuple[RedactedLine, ...]
     already: tuple[int, ...]
     left: tuple[int, ...]
+    blobs: tuple[str, ...]
 
 
 class Redaction:
@@ -92,7 +93,7 @@ class Redaction:
             elif is_of_them and (record.has_payload or record.summary):
                 left.append(record.seq)
         already = tuple(entry.record.seq for entry in asked if entry.record.redacted)
-        return Plan(tuple(lines[seq] for seq in sorted(lines)), already, tuple(left))
+        return Plan(tuple(lines[seq] for seq in sorted(lines)), already, tuple(left), tuple(sorted(blobs)))
 
     def _find(self, seq: int) -> Entry:
         for gap in self._log.gaps(self._log.position_at(seq - 1), seq):
@@ -122,9 +123,13 @@ class Redaction:
         """
         if not reason.strip() or len(reason) > MAX_SUMMARY_CHARS:
             raise InvalidInput(f"a reason has 1 to {MAX_SUMMARY_CHARS} characters", rule="J10")
-        seq = self._store.settle().seq
-        since = min(seq, _pending(self._store.local()).get("since", seq))
-        self._store.update_local(**{_MARK: {"since": since, "left": list(ROOMS)}})
+        seq, pending = self._store.settle().seq, _pending(self._store.local())
+        mark = {
+            "since": min(seq, pending.get("since", seq)),
+            "left": list(ROOMS),
+            "blobs": sorted({*plan.blobs, *pending.get("blobs", ())}),
+        }
+        self._store.update_local(**{_MARK: mark})
         with self._at_work(), self._store.mutate(agent=agent) as mutation:
             for is_private in (False, True):
                 lines = [line for line in plan.lines if line.published is not is_private]
@@ -140,10 +145,11 @@ class Redaction:
         if self._is_at_work or not is_left(self._store.local(), "store"):
             return False
         with self._at_work():
-            listed = self.listed()
+            local, listed = self._store.local(), self.listed()
             if listed:
-                known_seq, published_seq = self._store.position().seq, identity.published_seq(self._store.local())
-                self._erasure.erase(listed, known_seq, published_seq, partial(vouch, self._store))
+                wanted = Wanted(listed, _pending(local).get("blobs", ()))
+                seqs = self._store.position().seq, identity.published_seq(local)
+                self._erasure.erase(wanted, *seqs, partial(vouch, self._store))
             self.done("store")
         return True
 

@@ -414,7 +414,7 @@ def test_the_next_command_that_writes_ends_what_was_interrupted(filled: Store) -
     put(again, "p7")
     assert files_with(again.folder, SECRET) == []
     assert again.verify().findings == []
-    assert again.local()["redacting"] == {"since": 7, "left": ["feed"]}
+    assert again.local()["redacting"] == {"since": 7, "left": ["feed"], "blobs": []}
 
 
 def test_the_index_that_was_redacted_has_no_page_with_the_text(filled: Store, tmp_path: Path) -> None:
