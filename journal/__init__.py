@@ -1,6 +1,7 @@
 """The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else."""
 
 from journal.archive import Archived
+from journal.birth import find_store
 from journal.checkpoints import Taken
 from journal.codec import (
     C_SUFFIX_BYTES,
@@ -79,7 +80,7 @@ from journal.mutation import Mutation, check_draft, check_payload_of
 from journal.projection import changes_entity
 from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
-from journal.store import Committed, Entity, Store, find_store
+from journal.store import Committed, Entity, Store
 
 __all__ = [
     "ACTIONS",

@@ -1,4 +1,4 @@
-"""Birth: how a store comes into being, whole or not at all.
+"""Birth: how a store comes into being, whole or not at all, and how it is found again.
 
 A store is made beside its place under another name and renamed when all of it is durable [I1]. Makes no decision but
 the layout of the folder.
@@ -15,7 +15,7 @@ from typing import Final
 from journal import identity
 from journal.codec import chain_start, encode_header
 from journal.disk import Disk
-from journal.errors import DiskFailed, InvalidInput, JournalError, StoreExists
+from journal.errors import DiskFailed, InvalidInput, JournalError, NotAStore, StoreExists
 from journal.machine import Machine
 from journal.model import MAX_NAME_CHARS, STORE_FORMAT
 
@@ -81,3 +81,13 @@ def _fill(making: Path, folder: Path, origin: str, public_key: bytes, name: str,
         "previous": [],
     }
     disk.replace_durably(making / identity.STORE_FILE, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def find_store(start: Path) -> Path:
+    """The `.eventsync` folder of a directory or of the nearest one above it; NotAStore when there is none."""
+    disk, start = Disk(), start.absolute()
+    for folder in (start, *start.parents):
+        for candidate in (folder, folder / STORE_FOLDER):
+            if candidate.name == STORE_FOLDER and disk.size(candidate / identity.STORE_FILE) is not None:
+                return candidate
+    raise NotAStore("no store here or above", path=start)

@@ -21,7 +21,7 @@ from journal.codec import Entry, Line, encode_payload, torn_note
 from journal.cursors import Cursors, Unseen
 from journal.disk import Disk
 from journal.entity_files import EntityFiles
-from journal.errors import EntityRedacted, NoSuchEntity, NotAStore, StoreCopied, StoreLocked
+from journal.errors import EntityRedacted, NoSuchEntity, StoreCopied, StoreLocked
 from journal.findings import Report
 from journal.history import History, Query
 from journal.identity import Previous, StoreFile
@@ -482,13 +482,3 @@ class Store:
     def segments(self) -> Log:
         """The log, for verification."""
         return self._log
-
-
-def find_store(start: Path) -> Path:
-    """The `.eventsync` folder of a directory or of the nearest one above it; NotAStore when there is none."""
-    disk, start = Disk(), start.absolute()
-    for folder in (start, *start.parents):
-        for candidate in (folder, folder / STORE_FOLDER):
-            if candidate.name == STORE_FOLDER and disk.size(candidate / identity.STORE_FILE) is not None:
-                return candidate
-    raise NotAStore("no store here or above", path=start)
