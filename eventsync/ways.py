@@ -71,8 +71,10 @@ class Ways:
         found = rsync_settings.read_settings(settings)
         warning = rsync.check_program(found.deadline_seconds)
         self._warnings |= {} if warning is None else {warning: None}
-        folder = self._store.folder / "federation" / "rsync"
-        return rsync.RsyncTransport(url, found, self._store.disk, folder, os.path.expanduser("~"))  # noqa: PTH111 (a text)
+        folder = self._store.folder / "federation"
+        held = (folder / "mirror", self._store.folder / "feed")
+        home = os.path.expanduser("~")  # noqa: PTH111 (a text)
+        return rsync.RsyncTransport(url, found, self._store.disk, folder / "rsync", home, held=held)
 
 
 def open_folder(path: Path, disk: Disk) -> Transport | BridgeSource:

@@ -73,13 +73,22 @@ def _dotted(version: Sequence[int]) -> str:
 class RsyncTransport:
     """Feeds in a folder that rsync reaches: a bus, or, to read only, another store.
 
-    The disk is our own store's; `folder` is this transport's, in that store; `home` is that of the user.
+    The disk is our own store's; `folder` is this transport's, in that store; `home` is that of the user. The folders
+    `held` have heads that this store holds, each as `<origin>/head.json`: what they have needs no transfer.
     """
 
     is_local = False
 
     def __init__(
-        self, url: RsyncUrl, settings: RsyncSettings, disk: Disk, folder: Path, home: str, *, work: Work = in_a_child
+        self,
+        url: RsyncUrl,
+        settings: RsyncSettings,
+        disk: Disk,
+        folder: Path,
+        home: str,
+        *,
+        held: Sequence[Path] = (),
+        work: Work = in_a_child,
     ) -> None:
         self._display, self._settings, self._disk, self._work = url.display, settings, disk, work
         self._empty = folder / "empty"  # folders without files
@@ -88,7 +97,8 @@ class RsyncTransport:
         self._fsync: tuple[str, ...] = ("--fsync",)  # until the other side turns out not to know it
         self._late = 0
         self._given_up: FederationError | None = None  # each later call gets the same error at once
-        self._below = ""  # where in the place the feeds stand
+        self._held = held
+        self._feeds = self._way  # the feeds may stand in a folder of the place
         self._seen: Seen | None = None  # by the last listing of the place
         self._heads: dict[str, bytes | None] = {}  # brought and not yet asked for; None is missing
         self._own: Mapping[str, int] | None = None  # what stands in our feed, listed for the push that is going on
@@ -110,9 +120,10 @@ class RsyncTransport:
         """The origins whose head.json is here. One that could not be looked into is listed: fetch will say why."""
         ended, seen = self._list(rsync_command.list_place(self._way))
         self._check_listed(ended, seen, DONE, PARTIAL, VANISHED)
-        self._below = STORE_FEEDS if STORE in seen.others else ""
-        if self._below:
-            seen = read_listing(ended.output, self._below)
+        self._feeds = self._way
+        if STORE in seen.others:
+            self._feeds = self._way.below(STORE_FEEDS)
+            seen = read_listing(ended.output, STORE_FEEDS)
         elif BRAINCLAW in seen.others:
             raise SourceUnavailable("holds a .brainclaw store: such a one is only read in a folder", path=self._display)
         elif HEAD_FILE in seen.others and not seen.feeds:
@@ -186,7 +197,7 @@ class RsyncTransport:
         if len(origins) < 2:
             return
         heads: dict[str, bytes] = {}
-        paths = {self._path(origin, HEAD_FILE): most for origin in origins}
+        paths = {f"{origin}/{HEAD_FILE}": most for origin in origins}
         ended = self._bring(paths, into, lambda path, data: heads.update({path: data}))
         for origin, path in zip(origins, paths, strict=True):
             if path in heads or ended.code == DONE:
@@ -208,26 +219,24 @@ class RsyncTransport:
         had: set[str] = set()
 
         def take(path: str, data: bytes) -> None:
-            name = path.removeprefix(self._path(origin, ""))
+            name = path.removeprefix(f"{origin}/")
             self._disk.make_folder((into / name).parent)
             self._disk.replace(into / name, data)
             had.add(name)
 
         if wanted:
-            ended = self._bring({self._path(origin, name): most for name, most in wanted.items()}, into, take)
+            ended = self._bring({f"{origin}/{name}": most for name, most in wanted.items()}, into, take)
             if len(had) < len(wanted) and ended.code not in (DONE, VANISHED):
                 raise self._failure(ended)
         return had
-
-    def _path(self, origin: str, name: str) -> str:
-        return f"{self._below}{origin}/{name}"
 
     def _bring(self, wanted: Mapping[str, int], into: Path, take: Callable[[str, bytes], None]) -> Ended:
         """Bring files by their paths into a folder of their own below `into`, and take what can be taken from there."""
         area = into / ".rsync"
         self._disk.make_folder(area)
         try:
-            ended = self._ask(rsync_command.bring(self._way, wanted, area, max(wanted.values())))
+            held = self._held if all(path.endswith(HEAD_FILE) for path in wanted) else ()
+            ended = self._ask(rsync_command.bring(self._feeds, wanted, area, max(wanted.values()), held=held))
             for path, most in wanted.items():
                 data = _read_regular(area, path, most)
                 if data is not None:

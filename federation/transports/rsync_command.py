@@ -48,6 +48,10 @@ class Way(NamedTuple):
     options: tuple[str, ...]
     environment: Mapping[str, str]
 
+    def below(self, folders: str) -> Way:
+        """The way to a folder in the place."""
+        return self._replace(root=self.root + folders)
+
 
 def way_to(url: RsyncUrl, settings: RsyncSettings, home: str) -> Way:
     """The way to a place. `home` is the user's home folder: rsync sees none, ssh and its helpers do."""
@@ -106,15 +110,17 @@ def _listing(way: Way, rules: Sequence[str]) -> Command:
     return _call(way, options, [way.root], rules)
 
 
-def bring(way: Way, paths: Iterable[str], into: Path, most_bytes: int) -> Command:
+def bring(way: Way, paths: Iterable[str], into: Path, most_bytes: int, *, held: Sequence[Path] = ()) -> Command:
     """Bring these files, whose paths begin in the place, into a folder, where they stand under the same paths.
 
-    They are found by going down from the place: no symlink there leads anywhere.
+    They are found by going down from the place: no symlink there leads anywhere. Of a file that stands in one of the
+    folders `held` under the same path only what differs is transferred; none is taken for the same unread.
     """
     folders = {f"{parent}/" for path in paths for parent in Path(path).parents if parent != Path()}
     rules = [*(f"+ /{path}" for path in [*sorted(folders), *paths]), "- *"]
+    whole = ("--ignore-times", *(f"--copy-dest={folder}" for folder in held)) if held else ("--whole-file",)
     size = f"--max-size={most_bytes}"
-    options = ("--recursive", *_FILES_ONLY, "--no-perms", "--chmod=D700,F600", "--whole-file", size, _RULES)
+    options = ("--recursive", *_FILES_ONLY, "--no-perms", "--chmod=D700,F600", *whole, size, _RULES)
     return _call(way, options, [way.root, f"{into}/"], rules)._replace(file_bytes=most_bytes)
 
 

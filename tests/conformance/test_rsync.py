@@ -28,9 +28,9 @@ class RsyncPlace(Bus):
     def transport(self, *, fails_after: int | None = None) -> RsyncTransport:
         return self.way(in_this_process if fails_after is None else breaking_after(fails_after))
 
-    def way(self, work: Work) -> RsyncTransport:
+    def way(self, work: Work, *held: Path) -> RsyncTransport:
         assert isinstance(self._url, RsyncUrl)
-        return RsyncTransport(self._url, self._settings, Disk(), self._folder, home(), work=work)
+        return RsyncTransport(self._url, self._settings, Disk(), self._folder, home(), held=held, work=work)
 
 
 class TestDaemon(TransportConformance):

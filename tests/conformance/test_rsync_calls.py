@@ -17,7 +17,7 @@ from federation.transports.rsync import RsyncTransport, check_program, in_a_chil
 from tests.conformance.test_rsync import RsyncPlace
 from tests.conformance.test_transports import BLOB, S1, S2, S3, A, B, own_feed
 from tests.servers.git_servers import SshServer
-from tests.servers.listener import Listener
+from tests.servers.listener import Counting, Listener
 from tests.servers.processes import PATIENCE_SECONDS
 from tests.servers.rsync_servers import (
     MODULE,
@@ -138,6 +138,50 @@ def test_a_list_of_many_strange_names_is_one_call_and_names_them_only(place: Rsy
         place.plant(f"{A}/strange-{number}", b"")
     place.plant(f"{A}/{HEAD_FILE}", b"head")
     assert place.transport().origins() == ((A,), 1000)
+
+
+# --- how much --------------------------------------------------------------------------------------------------------
+
+
+def test_of_heads_that_are_held_only_what_differs_is_transferred(
+    tmp_path: Path, daemon: Listener, staging: Path
+) -> None:
+    counter = Counting(daemon.port)
+    held = tmp_path / "held"
+    content = {origin: os.urandom(40_000) for origin in (A, B)}
+    with Listener(counter) as server:
+        place = RsyncPlace(tmp_path / "bus", f"rsync://127.0.0.1:{server.port}/{MODULE}/bus", tmp_path / "ours")
+        for origin, head in content.items():
+            place.plant(f"{origin}/{HEAD_FILE}", head)
+            (held / origin).mkdir(parents=True)
+            (held / origin / HEAD_FILE).write_bytes(head)
+        later = content[A] + b"a little more"
+        place.plant(f"{A}/{HEAD_FILE}", later)
+        moved = []
+        for folders in ((), (tmp_path / "nothing", held)):
+            way = place.way(in_this_process, *folders)
+            counter.down_bytes = 0
+            assert way.origins().origins == (A, B)
+            for origin, head in ((A, later), (B, content[B])):
+                assert way.fetch(origin, [HEAD], staging) == (HEAD_FILE,)
+                assert (staging / HEAD_FILE).read_bytes() == head
+            moved.append(counter.down_bytes)
+    assert moved[0] > 80_000 and moved[1] < 4_000
+
+
+def test_a_head_that_only_looks_like_the_one_that_is_held_is_brought(
+    place: RsyncPlace, tmp_path: Path, staging: Path
+) -> None:
+    """Same name, same size, same time: what rsync takes for the same file, if it is let."""
+    held = tmp_path / "held" / A / HEAD_FILE
+    held.parent.mkdir(parents=True)
+    held.write_bytes(b"former")
+    place.plant(f"{A}/{HEAD_FILE}", b"latest")
+    for path in (held, place.path / A / HEAD_FILE):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert place.way(in_this_process, tmp_path / "held").fetch(A, [HEAD], staging) == (HEAD_FILE,)
+    assert (staging / HEAD_FILE).read_bytes() == b"latest"
+    assert held.read_bytes() == b"former"
 
 
 # --- what stands in the place ----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from eventsync import exits
 from tests.acceptance.people import Person, Told
 from tests.conformance.test_rsync_calls import fake
 from tests.servers.git_servers import SshServer, program
-from tests.servers.listener import Listener, silent
+from tests.servers.listener import Counting, Listener, silent
 from tests.servers.rsync_servers import MODULE, PASSWORD, USER, login_needed, rsync_daemon
 
 pytestmark = pytest.mark.timeout(180)
@@ -129,6 +129,23 @@ def test_a_store_on_another_machine_is_pulled_from_without_a_bus(tmp_path: Path,
     assert sync.code == exits.DONE
     assert bob.run("push", "ada", "--yes").code == exits.USAGE
     assert ada.truths() == before
+
+
+def test_a_pull_of_nothing_new_moves_hardly_a_byte(tmp_path: Path, daemon: Listener) -> None:
+    counter = Counting(daemon.port)
+    with Listener(counter) as server:
+        ada, bob = Person(tmp_path / "ada"), Person(tmp_path / "bob")
+        for person in (ada, bob):
+            person.ask("remote", "add", "bus", f"rsync://127.0.0.1:{server.port}/{MODULE}/bus", "--no-probe")
+        for number in range(12):
+            ada.write({f"pln_{number}": {"title": "x" * 1_000}})
+            ada.ask("publish")
+        ada.ask("push", "--yes")
+        bob.pull()
+        for person, command in ((bob, "pull"), (ada, "push")):
+            counter.down_bytes = counter.up_bytes = 0
+            person.ask(command)
+            assert counter.down_bytes + counter.up_bytes < 3_500
 
 
 # --- the program of this machine -------------------------------------------------------------------------------------

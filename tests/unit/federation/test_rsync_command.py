@@ -142,6 +142,16 @@ def test_only_what_is_asked_for_may_come_and_the_folders_it_is_in() -> None:
     assert calls("host:bus")[3].file_bytes == 1000
 
 
+def test_what_is_held_is_never_taken_for_what_is_there() -> None:
+    parsed = parse("host:bus")
+    assert isinstance(parsed, RsyncUrl)
+    way = way_to(parsed, read_settings({}), HOME)
+    argv = bring(way, [f"{A}/head.json"], Path("/in"), 1000, held=[Path("/mirror"), Path("/feed")]).argv
+    assert [word for word in argv if "-dest" in word] == ["--copy-dest=/mirror", "--copy-dest=/feed"]
+    assert "--ignore-times" in argv and "--whole-file" not in argv
+    assert "--whole-file" in bring(way, [f"{A}/{SLICE}"], Path("/in"), 1000).argv
+
+
 def test_only_what_is_named_is_removed() -> None:
     removing = calls("host:bus")[-1]
     assert removing.given.splitlines() == [f"R /{SLICE}", "P *"]
