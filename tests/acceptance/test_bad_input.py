@@ -162,13 +162,17 @@ def test_a_folder_that_vanished(place: Path) -> None:
     ada.write({"p": {}})
     ada.ask("push")
     bob.pull()
-    for loss in (lambda: (place / "bus").rename(place / "away"), lambda: (place / "bus").mkdir()):
-        loss()
+    losses: list[tuple[str, Callable[[], object]]] = [
+        ("place_missing", lambda: (place / "bus").rename(place / "away")),
+        ("source_unavailable", lambda: (place / "bus").mkdir()),
+    ]
+    for told, lose in losses:
+        lose()
         with unchanged(bob), unchanged(ada):
             answer = bob.run("pull")
             (remote,) = answer.document["remotes"]
             assert (answer.code, answer.document["exit_code"], remote["origins"]) == (75, 75, [])
-            assert (remote["error"]["class"], remote["error"]["exit_code"]) == ("source_unavailable", 75)
+            assert (remote["error"]["class"], remote["error"]["exit_code"]) == (told, 75)
             assert str(place / "bus") in f"{remote['url']} {remote['error']['path']}"
         assert len(bob.inbox()) == 1
     (place / "bus").rmdir()
