@@ -1,0 +1,203 @@
+"""The main job over every kind of remote, by the command line alone, against real servers: all give the same answers.
+
+Two stores put, publish, push, pull, accept half, go on, and pull again, which changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import pytest
+
+from tests.acceptance.people import Person
+from tests.servers import git_servers, rsync_servers
+from tests.servers.git_servers import HttpServer, SshServer, git_daemon, remove_proxies
+from tests.servers.repositories import Repository
+from tests.servers.rsync_servers import login_needed, rsync_daemon
+
+
+class Reached(NamedTuple):
+    """How a place is reached, and what config.toml says beside the URL."""
+
+    push: str
+    pull: str
+    settings: str = ""
+
+
+Build = Callable[[Path], Any]  # a context manager that gives a Reached
+
+
+@contextmanager
+def a_directory(place: Path) -> Iterator[Reached]:
+    yield Reached(str(place / "bus"), str(place / "bus"))
+
+
+@contextmanager
+def a_directory_with_a_deadline(place: Path) -> Iterator[Reached]:
+    yield Reached(str(place / "bus"), (place / "bus").as_uri(), "deadline_seconds = 600")
+
+
+@contextmanager
+def a_git_repository_in_place(place: Path) -> Iterator[Reached]:
+    repository(place)
+    yield Reached(str(place / "bus.git"), f"git+file://{place}/bus.git")
+
+
+@contextmanager
+def a_git_daemon(place: Path) -> Iterator[Reached]:
+    repository(place)
+    with git_daemon(place) as daemon:
+        url = f"git://127.0.0.1:{daemon.port}/bus.git"
+        yield Reached(url, url)
+
+
+@contextmanager
+def a_git_daemon_that_is_only_read(place: Path) -> Iterator[Reached]:
+    repository(place)
+    with git_daemon(place, writable=False) as daemon:
+        url = f"git://127.0.0.1:{daemon.port}/bus.git"
+        yield Reached(str(place / "bus.git"), url, 'ref_prefix = "refs/heads/eventsync"')
+
+
+@contextmanager
+def git_over_ssh(place: Path) -> Iterator[Reached]:
+    repository(place)
+    with ssh_server(place) as server:
+        url = f"git+ssh://{server.user}@127.0.0.1:{server.port}{place}/bus.git"
+        yield Reached(url, url, f'ssh_config = "{server.config}"')
+
+
+@contextmanager
+def git_over_http_with_a_login(place: Path) -> Iterator[Reached]:
+    repository(place)
+    server = HttpServer(place)
+    try:
+        login = f"{git_servers.USER}:{quote(git_servers.PASSWORD, safe='')}"
+        url = f"git+http://{login}@127.0.0.1:{server.port}/bus.git"
+        yield Reached(url, url)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def an_rsync_daemon_with_a_login(place: Path) -> Iterator[Reached]:
+    (place / "module").mkdir()
+    with rsync_daemon(place / "module", place / "daemon", *login_needed(place / "daemon")) as daemon:
+        login = f"{rsync_servers.USER}:{quote(rsync_servers.PASSWORD, safe='')}"
+        url = f"rsync://{login}@127.0.0.1:{daemon.port}/{rsync_servers.MODULE}/bus"
+        yield Reached(url, url)
+
+
+@contextmanager
+def rsync_over_ssh(place: Path) -> Iterator[Reached]:
+    with ssh_server(place) as server:
+        url = f"rsync+ssh://{server.user}@127.0.0.1:{server.port}{place}/bus"
+        yield Reached(url, url, f'ssh_config = "{server.config}"')
+
+
+@contextmanager
+def ssh_server(place: Path) -> Iterator[SshServer]:
+    server = SshServer(place / "ssh")
+    try:
+        server.keep_open()
+        yield server
+    finally:
+        server.stop()
+
+
+def repository(place: Path) -> None:
+    Repository(place / "bus.git")
+
+
+KINDS: Final = [
+    a_directory,
+    a_directory_with_a_deadline,
+    a_git_repository_in_place,
+    a_git_daemon,
+    a_git_daemon_that_is_only_read,
+    git_over_ssh,
+    git_over_http_with_a_login,
+    an_rsync_daemon_with_a_login,
+    rsync_over_ssh,
+]
+
+
+def person(folder: Path, way: Reached) -> Person:
+    """A store that pushes to `to` and pulls from `from`."""
+    made = Person(folder)
+    tables = [
+        f'[remotes.{name}]\nurl = "{url}"\n{way.settings}\n' for name, url in (("to", way.push), ("from", way.pull))
+    ]
+    (made.store / "config.toml").write_text("\n".join(tables))
+    return made
+
+
+def verdicts(reader: Person) -> dict[str, str]:
+    return {f"{found['item_type']}/{found['item_id']}": found["verdict"] for found in reader.inbox("--all")}
+
+
+def taken(reader: Person) -> tuple[Any, ...]:
+    """What a pull from the one other store came to."""
+    (found,) = reader.pull("from").values()
+    return found["result"], found["records"], found["last_seq"], tuple(found["candidates"].values())
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_two_stores_come_to_the_same_answers(place: Path, monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
+    remove_proxies(monkeypatch)
+    with build(place) as way:
+        ada, ben = person(place / "ada", way), person(place / "ben", way)
+        ada.write(
+            {**{f"p{number}": {"n": number} for number in range(8)}, "both": {"by": "ada"}, "same": {"by": "all"}}
+        )
+        ada.ask("put", "note", "n1", "--set", "text=mine", "--private")
+        ada.ask("put", "session", "s1", "--set", "a=1")
+        ben.write({"both": {"by": "ben"}, "same": {"by": "all"}})
+
+        assert [found["result"] for found in ada.ask("push", "to", "--yes")["remotes"]] == ["pushed"]
+        assert [found["result"] for found in ben.ask("push", "to", "--yes")["remotes"]] == ["pushed"]
+        assert taken(ben) == ("new", 10, 12, (9, 1, 0))
+        assert verdicts(ben) == {
+            **{f"plan/p{number}": "new" for number in range(8)},
+            "plan/both": "conflict",
+            "plan/same": "identical",
+        }
+        ids = {found["item_id"]: found["id"] for found in ben.inbox()}
+        ben.ask("accept", *(ids[f"p{number}"] for number in range(4)))
+        ben.ask("reject", ids["both"])
+        assert [found["result"] for found in ben.ask("push", "to")["remotes"]] == ["pushed"]
+
+        assert taken(ada) == ("new", 7, 7, (1, 5, 0))
+        assert verdicts(ada) == {
+            **{f"plan/p{number}": "known" for number in range(4)},
+            "plan/both": "conflict",
+            "plan/same": "identical",
+        }
+        (told,) = ada.ask("status")["origins"]
+        assert (told["they_have_seq"], told["they_accepted"], told["they_rejected"]) == (12, 4, 1)
+
+        ada.ask("edit", "plan", "p0", "--set", "n=100")
+        ada.ask("rm", "plan", "p1")
+        assert [found["result"] for found in ada.ask("push", "to")["remotes"]] == ["pushed"]
+        assert taken(ben) == ("updated", 2, 14, (6, 4, 0))
+        assert {found["item_id"]: found["verdict"] for found in ben.inbox()} == {
+            "p0": "update",
+            "p1": "gone",
+            **{f"p{number}": "new" for number in range(4, 8)},
+        }
+        assert ben.entities() == {
+            **{f"plan/p{number}": {"n": number} for number in range(4)},
+            "plan/both": {"by": "ben"},
+            "plan/same": {"by": "all"},
+        }
+
+        before = [(someone.truths(), someone.inbox("--all"), someone.journal()) for someone in (ada, ben)]
+        assert taken(ben) == ("up_to_date", 0, 14, (6, 4, 0))
+        assert taken(ada) == ("up_to_date", 0, 7, (1, 5, 0))
+        assert [(someone.truths(), someone.inbox("--all"), someone.journal()) for someone in (ada, ben)] == before
+        for someone in (ada, ben):
+            assert someone.ask("verify")["ok"]
