@@ -2,7 +2,8 @@
 
 Strict: an unknown key is an error that names file and key, never a setting that silently does nothing. A missing file
 is all defaults. Edits keep comments and order. Loading pydantic costs more than a short command: who needs no config
-must not import this room. Nothing here puts a URL into a message: it may hold a secret [R2].
+must not import this room. Nothing here puts a URL into a message, be it in the place of a name: it may hold a
+secret [R2].
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
 from federation.errors import UnknownRemote
+from federation.transports.urls import without_secrets
 from journal import DamagedStore, Disk
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def _text(disk: Disk, path: Path) -> str:
 
 
 def _what(keys: list[str], error: Mapping[str, Any]) -> str:
-    key = ".".join(keys)
+    key = ".".join(map(without_secrets, keys))
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}"
     if error["loc"][-1:] == ("[key]",):
@@ -205,7 +207,7 @@ def _check_name(name: str) -> None:
 
 
 def _not_a_name(name: str) -> str:
-    return f"{name!r} is no name for a remote: [A-Za-z0-9][A-Za-z0-9_-]{{0,63}}"
+    return f"{without_secrets(name)!r} is no name for a remote: [A-Za-z0-9][A-Za-z0-9_-]{{0,63}}"
 
 
 def _remotes(text: str, name: str) -> tuple[TOMLDocument, Any]:
@@ -214,7 +216,7 @@ def _remotes(text: str, name: str) -> tuple[TOMLDocument, Any]:
     document = tomlkit.parse(text)
     remotes = document.get("remotes", {})
     if name not in remotes:
-        raise UnknownRemote(f"no remote {name!r}")
+        raise UnknownRemote(f"no remote {without_secrets(name)!r}")
     return document, remotes
 
 

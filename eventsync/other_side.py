@@ -12,12 +12,6 @@ from typing import Any, Final
 from federation.transports.urls import GitUrl, RsyncUrl, Url
 
 _PREFIX: Final = "refs/eventsync"
-_SETTINGS: Final = ("deadline_seconds", "max_mib", "ref_prefix", "ssh_config", "password_file")
-
-
-def known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that some transport knows, in one order: what else somebody wrote there may be a secret [R2]."""
-    return {key: settings[key] for key in _SETTINGS if key in settings}
 
 
 def other_side(url: Url | GitUrl | RsyncUrl, settings: Mapping[str, Any]) -> list[str]:

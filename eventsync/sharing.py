@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
-from eventsync.ways import Ways
+from eventsync.ways import Ways, check_settings
 from federation.deciding import Deciding
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
@@ -188,7 +188,7 @@ class Sharing:
             remote = self.config.remotes[wanted]
             return [self._remote(wanted, remote.url, remote.settings, history)]
         if not (set(wanted) & set("/:") or wanted.startswith((".", "~")) or Path(wanted).is_dir()):
-            raise UnknownRemote(f"no remote {wanted!r}")
+            raise UnknownRemote(f"no remote {urls.without_secrets(wanted)!r}")
         return [self._remote("", _absolute(wanted), {}, history)]
 
     def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[dict[str, Any]]) -> Remote:
@@ -326,7 +326,7 @@ class Sharing:
     def remote_status(self, name: str) -> RemoteStatus:
         """What the run log says of one remote."""
         if name not in self.config.remotes:
-            raise UnknownRemote(f"no remote {name!r}")
+            raise UnknownRemote(f"no remote {urls.without_secrets(name)!r}")
         url = urls.parse(self.config.remotes[name].url).display
         runs = [run for run in self._history() if run.get("remote") == name]
         good = [run for run in runs if run.get("error") is None]
@@ -343,12 +343,13 @@ class Sharing:
 
     def remote_details(self, name: str) -> RemoteDetails:
         """What the run log says of one remote, its settings, and how the other side is set up."""
-        from eventsync.other_side import known_settings, other_side
+        from eventsync.other_side import other_side
 
         status = self.remote_status(name)
         remote = self.config.remotes[name]
-        url, settings = urls.parse(_absolute(remote.url)), known_settings(remote.settings)
-        return RemoteDetails(status, url.kind, settings, other_side(url, settings))
+        url = urls.parse(_absolute(remote.url))
+        check_settings(url, remote.settings)
+        return RemoteDetails(status, url.kind, remote.settings, other_side(url, remote.settings))
 
     # --- the run log ---
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.bridge import BridgeSource
-from federation.transports import Transport, urls
+from federation.transports import Transport, git_settings, rsync_settings, urls
 from federation.transports.brainclaw import BrainclawSource
 from federation.transports.directory import DirectoryTransport, is_brainclaw
 from federation.transports.mounts import may_hang
@@ -60,13 +60,13 @@ class Ways:
         return lambda: found.open(read_deadline({"deadline_seconds": seconds, **settings}), self._store.disk)
 
     def _by_git(self, url: urls.GitUrl, settings: Mapping[str, Any]) -> Transport:
-        from federation.transports import git, git_settings  # only who uses it pays for it
+        from federation.transports import git  # only who uses it pays for it
 
         memory = self._store.folder / "federation" / "git"
         return git.GitTransport(url, git_settings.read_settings(settings), self._store.disk, memory)
 
     def _by_rsync(self, url: urls.RsyncUrl, settings: Mapping[str, Any]) -> Transport:
-        from federation.transports import rsync, rsync_settings  # only who uses it pays for it
+        from federation.transports import rsync  # only who uses it pays for it
 
         found = rsync_settings.read_settings(settings)
         warning = rsync.check_program(found.deadline_seconds)
@@ -75,6 +75,16 @@ class Ways:
         held = (folder / "mirror", self._store.folder / "feed")
         home = os.path.expanduser("~")  # noqa: PTH111 (a text)
         return rsync.RsyncTransport(url, found, self._store.disk, folder / "rsync", home, held=held)
+
+
+def check_settings(url: urls.Url | urls.GitUrl | urls.RsyncUrl, settings: Mapping[str, Any]) -> None:
+    """InvalidUrl when a transport would not take these settings; no value is repeated, which may be anything."""
+    if isinstance(url, urls.Url):
+        read_deadline({"deadline_seconds": 1, **settings})
+    elif isinstance(url, urls.GitUrl):
+        git_settings.read_settings(settings)
+    else:
+        rsync_settings.read_settings(settings)
 
 
 def open_folder(path: Path, disk: Disk) -> Transport | BridgeSource:
