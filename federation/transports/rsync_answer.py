@@ -36,6 +36,8 @@ _MAX_SAID: Final = 300  # characters that are repeated
 _NOISE: Final = re.compile(r"rsync error: |rsync: connection unexpectedly closed|rsync: \S+ (?:read|write) error: |$")
 _TAGS: Final = re.compile(r"^(?:@?ERROR: |rsync: )(?:\[\w+\] )?")
 _NOT_LET_IN: Final = {
+    # rsync may see the pipe to ssh break before it hears how ssh ended; what ssh said is there all the same.
+    12: ("permission denied (", "host key verification failed", "too many authentication failures"),
     5: ("auth failed", "access denied"),
     _SSH_FAILED: ("permission denied", "host key verification failed", "too many authentication failures"),
 }

@@ -29,6 +29,8 @@ def ended(code: int | None, said: str) -> Ended:
             "publickey",
             True,
         ),
+        (12, "me@box: Permission denied (publickey).\nrsync: write error: x", RemoteRefused, "publickey", True),
+        (12, "bash: rsync: Permission denied", SourceUnavailable, "was cut off", True),
         (255, "Host key verification failed.\n", RemoteRefused, "Host key verification failed", True),
         (255, "ssh: connect to host box port 22: Connection refused", SourceUnavailable, "did not get in", True),
         (
