@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from eventsync import attachments
 from eventsync.editor import edited
 from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument
 from eventsync.text import clean
@@ -262,6 +263,14 @@ def schemas(item_type: str | None) -> Sequence[Schema]:
     return [Schema(name, NEWEST_VERSION[name], json_schema(name)) for name in chosen]
 
 
+def attachment_of(shown: Shown) -> attachments.Attachment:
+    """The file attached to an entity; InvalidArgument when there is none."""
+    found = None if shown.payload is None else attachments.attachment_of(shown.payload)
+    if found is None:
+        raise InvalidArgument(f"{shown.item_type}/{shown.item_id} has no attachment")
+    return found
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -329,9 +338,10 @@ def edit_by_hand(store: Store, around: Surroundings, item_type: str, item_id: st
 
 
 def summary_of(payload: Payload) -> str | None:
-    """The first line of title, text, name or summary, whichever is there first; at most 120 characters."""
-    for key in _SUMMARY_KEYS:
-        value = payload.get(key)
+    """The first line of title, text, name or summary, or the name of what is attached; at most 120 characters."""
+    attached = payload.get(attachments.KEY)
+    name = attached.get("name") if isinstance(attached, dict) else None
+    for value in (*map(payload.get, _SUMMARY_KEYS), name):
         line = value.strip().split("\n", 1)[0].strip() if isinstance(value, str) else ""
         if line:
             return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1] + "…"

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventsync import attachments
 from eventsync.exits import TABLE
 from eventsync.report import Document, key_of, short_origin, table, who_of
 from eventsync.text import clean, clean_lines, pad, pretty_json, shorten, width
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from federation.model import Candidate, DecisionReport, Left
 
 BRAKED: Final = "`eventsync inbox --all` shows them, `eventsync pull --confirm` releases them"
+_LONGEST: Final = 2_000  # columns of one text on one line; what is longer is cut
 _ONE_LINE: Final = 100  # columns that a value may take beside its name; a longer one is shown in lines of its own
 
 
@@ -186,7 +188,8 @@ def _way_out(found: Difference) -> str:
 
 
 def _two_ways(local: object, foreign: object) -> Iterator[Styled]:
-    before, after = ([] if payload is None else pretty_json(payload).splitlines() for payload in (local, foreign))
+    sides = (None if side is None else pretty_json(attachments.brief(side)) for side in (local, foreign))
+    before, after = ([] if side is None else side.splitlines() for side in sides)
     changed = difflib.unified_diff(before, after, "local", "foreign", n=3, lineterm="")
     yield from [_coloured(line) for line in changed] or [Styled("the payloads are the same")]
 
@@ -266,5 +269,7 @@ def _lines_of(value: object) -> list[str]:
     if isinstance(value, str) and "\n" in value:
         return clean_lines(value).split("\n")
     short = clean(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        return [shorten(short, _LONGEST)]
     is_short = width(short) <= _ONE_LINE or not isinstance(value, dict | list)
     return [short] if is_short else pretty_json(value).split("\n")

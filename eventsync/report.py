@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from eventsync import attachments
 from eventsync.text import clean, pad, pretty_json, shorten, width
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def shown_lines(shown: Shown) -> Iterator[str]:
     if shown.root is not None:
         yield f"copy of {clean(shown.root)}"
     if shown.payload is not None:
-        yield pretty_json(shown.payload)
+        yield pretty_json(attachments.brief(shown.payload))
     else:
         yield "redacted" if shown.redacted else "deleted"
 

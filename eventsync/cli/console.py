@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 
 from eventsync import report
 from eventsync.app import Surroundings
-from eventsync.errors import OutputFailed
+from eventsync.errors import InvalidArgument, OutputFailed
 from eventsync.text import clean
 
 ROWS_ON_A_TERMINAL: Final = 100
@@ -73,6 +73,20 @@ class Console:
         """Show what was asked for: lines that are clean already."""
         for line in lines:
             self.write(line + "\n")
+
+    def give(self, data: bytes) -> None:
+        """Write bytes as they are, for a file or another program; InvalidArgument on a terminal, which would obey them.
+
+        Raises as `write`.
+        """
+        if self._out.isatty():
+            raise InvalidArgument("an attachment goes to a file or a pipe, not to a terminal")
+        self.flush()
+        try:
+            self._out.buffer.write(data)
+            self._out.buffer.flush()
+        except OSError as error:
+            self._give_up(error)
 
     def answer_styled(self, lines: Iterable[tuple[str, str | None]]) -> None:
         """Show what was asked for: clean lines, each with a style or none."""

@@ -6,7 +6,7 @@ from itertools import islice
 
 import click
 
-from eventsync import app, report
+from eventsync import app, attachments, report
 from eventsync.cli.commands import Command, opened_store, pass_console, print_written
 from eventsync.cli.console import Console
 from eventsync.cli.settings import Setting, apply_settings, parse_setting
@@ -41,12 +41,14 @@ _at = click.option("--at", type=_SEQ, metavar="SEQ", help="As the store was afte
     example="""
     eventsync put plan pln_1 --set title='Ship it' --set steps='["build", "test"]'
     eventsync put decision dec_7 --file decision.json --private
+    eventsync put note crash_3 --attach trace.log --set title='Crash on start'
     """,
 )
 @_type
 @_id
 @click.option("--file", metavar="PATH", help="Read the whole payload, a JSON object, from a file; - is standard input.")
 @_set
+@click.option("--attach", metavar="PATH", multiple=True, help="Put a file in, alone or beside other keys.")
 @click.option("--summary", help="One line for lists; without it the first line of title, text, name or summary.")
 @_private
 @pass_console
@@ -56,6 +58,7 @@ def put(
     item_id: str,
     file: str | None,
     settings: tuple[Setting, ...],
+    attach: tuple[str, ...],
     summary: str | None,
     private: bool | None,
 ) -> None:
@@ -63,9 +66,13 @@ def put(
 
     TYPE is a word such as plan, decision, trap, constraint, handoff or note; ID is its name among those of that type.
     """
-    if (file is None) == (not settings):
-        raise click.UsageError("give the payload by --file or by --set, one of them")
+    if (file is None) == (not settings) and not (attach and file is None):
+        raise click.UsageError("give the payload by --file or by --set, one of them, or --attach a file")
+    if len(attach) > 1:
+        raise click.UsageError("one file is attached to an entity: give the others ids of their own")
     payload = apply_settings({}, settings) if file is None else app.read_payload(file)
+    for path in attach:
+        payload = attachments.attached_to(payload, attachments.read_file(path))
     with opened_store(console) as store:
         written = app.put(store, console.around, item_type, item_id, app.Content(payload, summary, private))
         print_written(console, written, "")
@@ -116,20 +123,26 @@ def rm(console: Console, item_type: str, item_id: str) -> None:
     eventsync show plan pln_1
     eventsync show plan pln_1 --rev 2 --json
     eventsync show plan pln_1 --at 120
+    eventsync show note crash_3 --attachment > trace.log
     """,
 )
 @_type
 @_id
 @click.option("--rev", type=_COUNT, metavar="N", help="As it was at this rev.")
 @_at
+@click.option("--attachment", is_flag=True, help="Give the attached file instead, byte by byte, to a file or pipe.")
 @pass_console
-def show(console: Console, item_type: str, item_id: str, rev: int | None, at: int | None) -> None:
+def show(console: Console, item_type: str, item_id: str, rev: int | None, at: int | None, attachment: bool) -> None:
     """Show an entity as it is, or as it was."""
     if rev is not None and at is not None:
         raise click.UsageError("--rev and --at both say which one, give one of them")
+    if attachment and console.json:
+        raise click.UsageError("--attachment gives bytes, --json a document that has them too: give one of them")
     with opened_store(console) as store:
         shown = app.show(store, item_type, item_id, rev=rev, at=at)
-        if console.json:
+        if attachment:
+            console.give(app.attachment_of(shown).data)
+        elif console.json:
             console.document(report.shown_document(shown))
         else:
             console.answer(report.shown_lines(shown))

@@ -110,7 +110,11 @@ def test_the_record_names_who_wrote_it(run: Run, monkeypatch: pytest.MonkeyPatch
         (["put", "note", "n1", "--file", "nowhere.json"], "nowhere.json: cannot be read"),
         (["put", "note", "n1", "--file", "."], ".: cannot be read"),
         (["put", "note", "n1", "--file", "a\0b"], "cannot be read"),
-        (["put", "note", "n1", "--set", "a=1", "--attach", "x"], "no such option"),
+        (["put", "note", "n1", "--attach", "nowhere.log"], "nowhere.log: cannot be read"),
+        (["put", "note", "n1", "--attach", "a\0b"], "cannot be read"),
+        (["put", "note", "n1", "--attach", "/dev/null"], "/dev/null: is no regular file"),
+        (["put", "note", "n1", "--attach", "a", "--attach", "b"], "one file is attached"),
+        (["put", "note", "n1", "--attach", "a", "--set", "a=1", "--file", "-"], "--file or by --set"),
     ],
 )
 def test_what_put_cannot_write_is_a_usage_error(run: Run, arguments: list[str], what: str) -> None:
