@@ -110,6 +110,7 @@ def pull_document(run: PullRun) -> Document:
             "error": error_value(report.error),
             "origins": [_origin_pull(found) for found in report.origins],
             "ignored": report.ignored,
+            "gone": [{"origin_store_id": found.origin, "name": found.name} for found in report.gone],
         }
         for report in run.remotes
     ]
@@ -214,7 +215,12 @@ def push_lines(run: PushRun) -> Iterator[str]:
     """One line for each remote."""
     for report in run.remotes:
         yield _push_line(report)
-        yield from (f"  note: {clean(warning)}" for warning in report.warnings)
+
+
+def push_alarms(run: PushRun) -> Iterator[str]:
+    """What a push had to make good: for standard error, even with -q."""
+    for report in run.remotes:
+        yield from (f"{report.name or report.url}: {warning}" for warning in report.warnings)
 
 
 def _push_line(report: PushReport) -> str:
@@ -265,6 +271,14 @@ def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
                 yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _HINTS.get(str(found.result))
             if found.braked:
                 yield f"{who}: more changes at once than usual, all of them are held for you", _HINTS["braked"]
+
+
+def pull_alarms(run: PullRun) -> Iterator[str]:
+    """Feeds that are gone, which is no deletion: for standard error, even with -q."""
+    for report in run.remotes:
+        for gone in report.gone:
+            who = who_of(gone.name, gone.origin)
+            yield f"{report.name or report.url}: the feed of {who} is not there any more; what was pulled stays"
 
 
 def pull_warnings(run: PullRun) -> Iterator[str]:

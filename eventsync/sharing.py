@@ -194,10 +194,13 @@ class Sharing:
     def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[dict[str, Any]]) -> Remote:
         parsed = urls.parse(_absolute(url))  # a person may have written ~ or ./ into the config
         runs = [run for run in history if run.get("url") == parsed.display]
-        held = any(run.get("origins") for run in runs if run.get("verb") == "pull")
+        pulls = [run for run in runs if run.get("verb") == "pull"]
+        held = any(run.get("origins") for run in pulls)
+        reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
+        last = frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset[str]()
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
         way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
-        return Remote(name, parsed.display, way, held, pushed)
+        return Remote(name, parsed.display, way, held, pushed, last)
 
     # --- verbs ---
 

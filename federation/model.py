@@ -227,6 +227,13 @@ class OriginPull(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Gone(NamedTuple):
+    """A feed that stood in a place before, and does not any more."""
+
+    origin: str
+    name: str
+
+
 class RemotePull(NamedTuple):
     """What a pull did for one remote; error is None when it was reached."""
 
@@ -235,6 +242,7 @@ class RemotePull(NamedTuple):
     error: Exception | None
     origins: tuple[OriginPull, ...]
     ignored: int = 0  # files of no feed that stood in the place
+    gone: tuple[Gone, ...] = ()
 
 
 class Left(NamedTuple):

@@ -21,7 +21,7 @@ from federation.errors import DamagedFeed, FederationError, SourceUnavailable
 from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
-from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result
+from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Gone, Head, OriginPull, Refusal, RemotePull, Result
 from federation.transports import Transport
 from journal import BlobRef
 
@@ -36,6 +36,7 @@ class Remote(NamedTuple):
     connect: Callable[[], Transport | BridgeSource]
     held_before: bool = False  # a pull from here found feeds once
     pushed_before: bool = False  # a push to here worked once
+    found_last: frozenset[str] = frozenset()  # origins of others whose feeds the last pull found here
 
 
 class Settings(NamedTuple):
@@ -80,7 +81,9 @@ async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings:
         pulled = [await _pull_origin(holdings, place, origin, area, settings) for origin in foreign]
     except FederationError as error:
         return RemotePull(remote.name, remote.url, error, ())
-    return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored)
+    missing = sorted(remote.found_last.difference(foreign) & set(holdings.mirror.origins()))
+    gone = tuple(Gone(origin, holdings.name(origin)) for origin in missing)
+    return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored, gone)
 
 
 # --- one signed origin -----------------------------------------------------------------------------------------------

@@ -178,8 +178,11 @@ class Console:
 
     def warn(self, message: str) -> None:
         """Tell what a person should know although the command worked."""
-        if self.quiet:
-            return
+        if not self.quiet:
+            self.alarm(message)
+
+    def alarm(self, message: str) -> None:
+        """Tell what a person should look at although the command worked, even one who wants to hear nothing."""
         if self.json:
             self._tell(report.dump({"warning": {"message": message}}))
         else:

@@ -90,6 +90,7 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> N
             console.document(exchange_report.push_document(run))
             return
         _tell(console, exchange_report.push_lines(run), exchange_report.push_problems(run, named=remote is not None))
+        _alarm(console, exchange_report.push_alarms(run))
 
 
 @click.command(
@@ -123,6 +124,7 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
 
 def _tell_pulled(console: Console, found: Sharing, run: PullRun) -> None:
     _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
+    _alarm(console, exchange_report.pull_alarms(run))
     for warning in exchange_report.pull_warnings(run):
         console.warn(warning)
     pending, held = found.pending()
@@ -136,6 +138,11 @@ def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, 
         console.note(line)
     for message, hint in problems:
         console.error(message, hint)
+
+
+def _alarm(console: Console, messages: Iterable[str]) -> None:
+    for message in messages:
+        console.alarm(message)
 
 
 def _warn(console: Console, found: Sharing) -> None:
@@ -179,6 +186,7 @@ def sync(console: Console) -> None:
         if run.publish_error is not None:
             console.error(f"nothing was published: {run.publish_error}", exits.exit_of(run.publish_error).hint)
         _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push, named=False))
+        _alarm(console, exchange_report.push_alarms(run.push))
         _tell_pulled(console, found, run.pull)
 
 

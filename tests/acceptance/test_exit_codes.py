@@ -105,6 +105,26 @@ def test_a_sync_from_cron_says_nothing_when_all_is_well(place: Path) -> None:
     assert [len(person.inbox()) for person in people] == [1, 1]
 
 
+def test_a_sync_from_cron_says_which_feeds_are_gone(place: Path) -> None:
+    """That of another is no deletion, and told once; our own is published again."""
+    ada, bob = (Person(place / name, place / "bus") for name in ("ada", "bob"))
+    for person in (ada, bob, ada):
+        person.write({f"of_{person.folder.name}": {}})
+        assert run("sync", "-q", "--store", str(person.folder)) == (0, "", "")
+    shutil.rmtree(place / "bus" / bob.origin)
+    gone = "is not there any more; what was pulled stays"
+    for times in (1, 0):
+        code, out, err = run("sync", "-q", "--store", str(ada.folder))
+        assert (code, out, err.count(gone), err.count("bob")) == (0, "", times, times)
+    assert [item["item_id"] for item in ada.inbox()] == ["of_bob"]
+    code, out, err = run("sync", "-q", "--store", str(bob.folder))
+    assert (code, out, err.count("our feed was not there any more; it was published again")) == (0, "", 1)
+    assert [remote["gone"] for remote in ada.ask("pull")["remotes"]] == [[]]
+    shutil.rmtree(place / "bus" / bob.origin)
+    (remote,) = ada.ask("pull")["remotes"]
+    assert remote["gone"] == [{"origin_store_id": bob.origin, "name": "bob"}]
+
+
 def test_a_sync_from_cron_says_what_went_wrong(place: Path) -> None:
     person = Person(place / "here", place / "bus")
     person.write({"p": {}})

@@ -385,6 +385,8 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("sync", code=5, store=ada)
     tell("remote", "add", "again", str(bus), store=ada)
     tell("remote", "show", "bus", store=ada)
+    shutil.rmtree(bus / origin)
+    tell("pull", "bus", store=ben)
     tell("remote", "set-url", "bus", str(ben), store=ada)
     tell("remote", "rename", "bus", "other", store=ada)
     tell("remote", "remove", "other", store=ada)
