@@ -199,6 +199,8 @@ class Sharing:
         reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
         last = frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset[str]()
         pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
+        # That a git server takes no pushes shows after a person has said yes: a sync need not ask for that again.
+        pushed |= parsed.kind == "git" and any(run.get("result") == "read_only" for run in runs)
         way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
         return Remote(name, parsed.display, way, held, pushed, last)
 
@@ -334,8 +336,9 @@ class Sharing:
         runs = [run for run in self._history() if run.get("remote") == name]
         good = [run for run in runs if run.get("error") is None]
         # A pull that works must not hide a push that fails; that a place can only be pulled from is no failure.
-        last = {run.get("verb"): run for run in runs if run.get("result") != "read_only"}
-        failed = sorted((run["ts"], run["error"]) for run in last.values() if run.get("error"))
+        last = {run.get("verb"): run for run in runs}
+        failing = [run for run in last.values() if run.get("error") and run.get("result") != "read_only"]
+        failed = sorted((run["ts"], run["error"]) for run in failing)
         return RemoteStatus(
             name,
             url,

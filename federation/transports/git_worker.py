@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dulwich.errors import SendPackError
+from dulwich.errors import GitProtocolError, SendPackError
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.pack import UnpackedObject, full_unpacked_object
 from dulwich.refs import Ref
@@ -32,6 +32,7 @@ from federation.transports.worker import Limits, take_job
 _WHOLE: Final = 1  # commits of history that are asked for where nothing is known: the newest
 _AUTHOR: Final = b"eventsync <eventsync@localhost>"  # a commit says nothing of who made it: the signed head does
 _MESSAGE: Final = b"feed\n"
+_NO_SERVICE: Final = "access denied or repository not exported"  # of a git daemon, for a service too
 _RACED: Final = ("lock", "failed to update ref", "fetch first", "non-fast-forward", "incorrect old value")
 _PEELED: Final = "^{}"
 
@@ -257,6 +258,10 @@ def _send_over_wire(job: Job, commit: Commit, objects: _New) -> None:
     except SendPackError as error:
         said = error.args[0].decode("utf-8", "replace") if error.args else ""
         raise Failure("unreachable", f"could not take what was sent: {said[:200]}") from error
+    except GitProtocolError as error:
+        if job.address.scheme == "git" and _NO_SERVICE in str(error):  # its refs were listed just now: it is shared
+            raise Failure("read only", "the daemon takes no pushes") from error
+        raise
     _read_status(ref, result.ref_status)
 
 

@@ -201,3 +201,16 @@ def test_two_stores_come_to_the_same_answers(place: Path, monkeypatch: pytest.Mo
         assert [(someone.truths(), someone.inbox("--all"), someone.journal()) for someone in (ada, ben)] == before
         for someone in (ada, ben):
             assert someone.ask("verify")["ok"]
+
+
+def test_a_git_daemon_that_takes_no_pushes_is_no_fault_of_a_sync(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove_proxies(monkeypatch)
+    with a_git_daemon_that_is_only_read(place) as way:
+        reader = Person(place / "reader")
+        reader.ask("remote", "add", "daemon", way.pull)
+        reader.write({"p1": {"n": 1}})
+        assert reader.run("sync").code == 22  # nobody has said yet that this may be shown there
+        told = reader.run("push", "daemon", "--yes")
+        assert (told.code, told.document["remotes"][0]["error"]["class"]) == (2, "remote_read_only")
+        assert [found["result"] for found in reader.ask("sync")["push"]["remotes"]] == ["read_only"]
+        assert reader.ask("status")["remotes"][0]["last_error"] is None
