@@ -14,6 +14,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -101,7 +102,7 @@ class RsyncTransport:
         self._feeds = self._way  # the feeds may stand in a folder of the place
         self._seen: Seen | None = None  # by the last listing of the place
         self._heads: dict[str, bytes | None] = {}  # brought and not yet asked for; None is missing
-        self._own: Mapping[str, int] | None = None  # what stands in our feed, listed for the push that is going on
+        self._own: dict[str, Mapping[str, int]] = {}  # what stands in our feed, listed for the push that is going on
 
     # --- the contract ---
 
@@ -153,7 +154,7 @@ class RsyncTransport:
 
     def missing(self, origin: str, folder: Path, names: Sequence[str]) -> tuple[str, ...]:
         """What has no regular file of our size there, by a listing of our feed, which the next publish uses too."""
-        there = self._own = self._list_own(origin)
+        there = self._own[origin] = self._list_own(origin)
         return tuple(name for name in names if there.get(name) != self._disk.size(folder / name))
 
     def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
@@ -166,8 +167,7 @@ class RsyncTransport:
         sizes = {name: self._disk.size(folder / name) for name in names}
         for name in [name for name in names if sizes[name] is None]:
             self._disk.read(folder / name)  # says what is wrong with our own feed
-        there = self._list_own(origin) if self._own is None else self._own
-        self._own = None
+        there = self._own.pop(origin) if origin in self._own else self._list_own(origin)
         # Another size: torn by a program that copies files without a rename.
         changed = [name for name in files if there.get(name) != sizes[name]]
         # Rsync has an order of its own: what must be there before something else goes in a call before it [F4].
@@ -175,8 +175,8 @@ class RsyncTransport:
         self._send(origin, folder, [name for name in changed if "/" not in name])
         self._send(origin, folder, [HEAD_FILE])
         gone = sorted(there.keys() - {*files, HEAD_FILE} - keep)
-        for folder in {(self._empty / name).parent for name in gone}:
-            self._disk.make_folder(folder)  # rsync looks for what to remove in folders that it finds here
+        for path in {(self._empty / name).parent for name in gone}:
+            self._disk.make_folder(path)  # rsync looks for what to remove in folders that it finds here
         if gone:
             self._do(rsync_command.remove(self._way, origin, self._empty, gone))
 
@@ -215,7 +215,7 @@ class RsyncTransport:
         wanted = {name: most for name, most in asked.items() if 0 <= sizes.get(name, 0) <= most}
         mib = sum(sizes.get(name, most) for name, most in wanted.items()) / 1024 / 1024
         if mib > self._settings.max_mib:
-            raise SourceUnavailable(f"has {mib:.0f} MiB to bring, more than max_mib = {self._settings.max_mib}")
+            raise SourceUnavailable(f"has {ceil(mib)} MiB to bring, more than max_mib = {self._settings.max_mib}")
         had: set[str] = set()
 
         def take(path: str, data: bytes) -> None:

@@ -25,8 +25,8 @@ BRAINCLAW: Final = ".brainclaw"
 # No shell reads more than the words in these signs, and rrsync, which guards keys of ssh, knows no --secluded-args.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/@%+=:,-]+", re.ASCII)
 _ORIGIN_GLOB: Final = "es1" + "[a-z2-7]" * 32
-# Whatever comes or goes is a regular file or a folder. All at once: a folder is never opened by a name sent later.
-_FILES_ONLY: Final = ("--no-links", "--no-devices", "--no-specials", "--no-inc-recursive")
+_AT_ONCE: Final = "--no-inc-recursive"  # all names are known, and checked, before a file comes
+_FILES_ONLY: Final = ("--no-links", "--no-devices", "--no-specials", _AT_ONCE)
 _VERSION: Final = re.compile(rb"rsync +version +v?([0-9]+)\.([0-9]+)\.([0-9]+)")
 _LISTED: Final = re.compile(r"([-a-z])[-a-zA-Z]{9}\S* +([0-9]{1,19}) \S+ \S+ (.+)")
 _TEMPORARY: Final = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.ASCII)
@@ -106,7 +106,7 @@ def list_kind(way: Way) -> Command:
 
 
 def _listing(way: Way, rules: Sequence[str]) -> Command:
-    options = ("--list-only", "--recursive", "--no-human-readable", *_FILES_ONLY[-1:], _RULES)
+    options = ("--list-only", "--recursive", "--no-human-readable", _AT_ONCE, _RULES)
     return _call(way, options, [way.root], rules)
 
 

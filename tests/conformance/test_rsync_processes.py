@@ -63,7 +63,10 @@ def test_a_worker_does_what_it_is_asked(tmp_path: Path, kind: str) -> None:
         }
         place = RsyncPlace(tmp_path / "bus", urls[kind], tmp_path / "ours", ssh_config=str(ssh.config))
         feed = own_feed(tmp_path / "feed", head=b"1", s1=b"1", s2=b"2")
-        place.way(in_a_child).publish(A, feed, [S1, S2, HEAD_FILE], frozenset())
+        place.path.rmdir()
+        way = place.way(in_a_child)
+        way.create()
+        way.publish(A, feed, [S1, S2, HEAD_FILE], frozenset())
         place.plant(f"{B}/{HEAD_FILE}", b"b")
         way = place.way(in_a_child)
         (tmp_path / "staging").mkdir()
@@ -128,16 +131,13 @@ def test_a_host_that_nobody_knows_is_no_way_in(tmp_path: Path) -> None:
 
 
 def test_a_place_that_lists_and_then_stalls_is_given_up_after_two_deadlines(tmp_path: Path) -> None:
-    origins = ["es1" + letter * 32 for letter in "abcdefghij"]
-    lines = ["drwxr-xr-x 4096 2026/06/10 14:03:22 ."]
-    lines += [f"drwxr-xr-x 4096 2026/06/10 14:03:22 {name}" for name in origins]
-    lines += [f"-rw-r--r-- 7 2026/06/10 14:03:22 {name}/{HEAD_FILE}" for name in origins]
+    listing = listing_of({"es1" + letter * 32: {HEAD_FILE: 7} for letter in "abcdefghij"})
     calls: list[Command] = []
 
     def stalls(command: Command, deadline_seconds: float) -> Ended:
         calls.append(command)
         if "--list-only" in command.argv:
-            return Ended(0, "\n".join(lines).encode(), b"", late=False)
+            return Ended(0, listing, b"", late=False)
         return Ended(None, b"", b"", late=True)
 
     way = RsyncPlace(tmp_path / "unused", "host:bus", tmp_path / "ours").way(stalls)
@@ -145,6 +145,49 @@ def test_a_place_that_lists_and_then_stalls_is_given_up_after_two_deadlines(tmp_
         with pytest.raises(SourceUnavailable, match="within"):
             way.fetch(origin, [HEAD], tmp_path)
     assert len(calls) == 3
+
+
+def listing_of(sizes: dict[str, dict[str, int]]) -> bytes:
+    """What rsync says of a place with these files."""
+    when = "2026/06/10 14:03:22"
+    lines = [f"drwxr-xr-x 4096 {when} .", *(f"drwxr-xr-x 4096 {when} {name}" for name in sizes)]
+    lines += [
+        f"-rw-r--r-- {size} {when} {name}/{file}" for name, files in sizes.items() for file, size in files.items()
+    ]
+    return "\n".join(lines).encode()
+
+
+def test_heads_come_together_as_far_as_they_fit_in_memory(tmp_path: Path) -> None:
+    mib = 1024 * 1024
+    listing = listing_of({"es1" + letter * 32: {HEAD_FILE: 7 * mib} for letter in "abcdefghijklmnopqrst"})
+    asked: list[int] = []
+
+    def nothing_comes(command: Command, deadline_seconds: float) -> Ended:
+        if "--list-only" not in command.argv:
+            asked.append(command.given.count(HEAD_FILE))
+            assert command.file_bytes is not None and asked[-1] * command.file_bytes <= 64 * mib
+        return Ended(0, listing, b"", late=False)
+
+    way = RsyncPlace(tmp_path / "unused", "host:bus", tmp_path / "ours").way(nothing_comes)
+    assert [way.fetch(origin, [Wanted(HEAD_FILE, 8 * mib)], tmp_path) for origin in way.origins().origins] == [()] * 20
+    assert asked == [9, 9, 2]
+
+
+def test_more_than_may_come_at_once_is_not_asked_for(tmp_path: Path) -> None:
+    mib = 1024 * 1024
+    calls: list[Command] = []
+
+    def nothing_comes(command: Command, deadline_seconds: float) -> Ended:
+        calls.append(command)
+        return Ended(0, listing_of({A: {HEAD_FILE: 7, S1: mib, S2: mib + 1}}), b"", late=False)
+
+    way = RsyncPlace(tmp_path / "unused", "host:bus", tmp_path / "ours", max_mib=2).way(nothing_comes)
+    way.origins()
+    with pytest.raises(SourceUnavailable, match="3 MiB to bring, more than max_mib = 2"):
+        way.fetch(A, [Wanted(S1, 17 * mib), Wanted(S2, 17 * mib)], tmp_path)
+    assert len(calls) == 1
+    assert way.fetch(A, [Wanted(S1, 17 * mib)], tmp_path) == ()
+    assert len(calls) == 2
 
 
 # --- what a person or the system does --------------------------------------------------------------------------------
