@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pytest
 
-from journal import Store, StoreLocked
+from journal import Query, Store, StoreLocked
 from tests.doubles.stores import put, seqs, state
 
 pytestmark = pytest.mark.crash
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 200 if os.environ.get("EVENTSYNC_DEEP") == "1" else 6
+DEEP = os.environ.get("EVENTSYNC_DEEP") == "1"
+KILLS = 200 if DEEP else 6
+WRITERS, PUTS = (8, 200) if DEEP else (4, 50)
+READS = 2_000 if DEEP else 150
 
 
 @pytest.fixture
@@ -101,24 +106,148 @@ def test_what_a_killed_writer_acknowledged_is_there(store: Store) -> None:
 # --- together --------------------------------------------------------------------------------------------------------
 
 
-def test_four_writers_share_the_seqs_among_them(store: Store) -> None:
-    """[J1] [J9]: dense and unique."""
-    program = """
-        import sys
-        for number in range(50):
+def test_many_writers_share_the_seqs_among_them(store: Store) -> None:
+    """[J1] [J3] [J9]: dense and unique, over segments too."""
+    program = f"""
+        store.roll_bytes = 30_000
+        for number in range({PUTS}):
             with store.mutate(agent="worker") as mutation:
-                mutation.put("plan", "shared", {"n": number})
+                mutation.put("plan", "shared", {{"n": number}})
             print(store.last_commit.written[0].seq)
     """
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(child(store, program)) for _ in range(4)]
+        workers = [stack.enter_context(child(store, program)) for _ in range(WRITERS)]
         written = [[int(line) for line in output(worker)] for worker in workers]
-        assert [worker.wait() for worker in workers] == [0] * 4
-    assert sorted(seq for part in written for seq in part) == list(range(1, 201))
-    assert seqs(store) == list(range(1, 201))
-    assert [record.entity_rev for record in store.log()] == list(range(1, 201))
-    assert len({record.writer for record in store.log()}) == 4
+        assert [worker.wait() for worker in workers] == [0] * WRITERS
+    whole = list(range(1, WRITERS * PUTS + 1))
+    assert sorted(seq for part in written for seq in part) == whole
+    assert seqs(store) == whole
+    assert [record.entity_rev for record in store.log()] == whole
+    assert len({record.writer for record in store.log()}) == WRITERS
+    assert len(store.segments.segments()) > 1
     assert store.verify().findings == []
+
+
+# --- reading while others write --------------------------------------------------------------------------------------
+
+WRITES = """
+    import time
+    store.roll_bytes = 20_000
+    for number in range(2_000):  # the log must not outgrow those who read all of it
+        with store.mutate(agent="writer") as mutation:
+            for part in range(1 + number % 3):
+                mutation.put("plan", f"NAME-{number % 40}-{part}", {"n": number, "text": "ü" * (number % 300)})
+        print(*(f"{item.item_id}:{item.entity_rev}:{item.seq}" for item in store.last_commit.written), flush=True)
+    time.sleep(3600)
+"""
+PARKS = """
+    while True:
+        store.checkpoint()
+        store.gc()
+        print("parked", flush=True)
+"""
+
+
+class Acknowledged:
+    """What a process has said so far: the newest rev of each entity, and the highest seq."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.revs: dict[str, int] = {}
+        self.seq = 0
+        self._process = process
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Acknowledged:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        for line in output(self._process):
+            for item in line.split() if line.endswith("\n") and ":" in line else ():
+                item_id, rev, seq = item.split(":")
+                self.revs[item_id] = int(rev)
+                self.seq = int(seq)
+
+
+class Look(NamedTuple):
+    """One reading of the store, and what was said before it: the rev of each entity, and the highest seq."""
+
+    reader: Store
+    revs: Mapping[str, int]
+    seq: int
+    chance: random.Random
+
+    def some(self) -> list[str]:
+        return self.chance.sample(sorted(self.revs), min(5, len(self.revs)))
+
+    def lists(self) -> None:
+        listed = {head.item_id: head.entity_rev for head in self.reader.list("plan")}
+        assert [item_id for item_id, rev in self.revs.items() if listed.get(item_id, 0) < rev] == []
+
+    def gets(self) -> None:
+        for item_id in self.some():
+            head, payload = self.reader.get("plan", item_id)
+            assert head.entity_rev >= self.revs[item_id]
+            assert payload["text"] == "ü" * (payload["n"] % 300)
+
+    def reads_files(self) -> None:
+        for item_id in self.some():
+            path = self.reader.folder / "entities" / "plan" / f"{item_id}.json"
+            assert json.loads(path.read_bytes())["entity_rev"] >= self.revs[item_id]
+
+    def reads_the_log(self) -> None:
+        since = max(self.seq - 50, 0)
+        found = [record.seq for record in self.reader.log(since=since)]
+        assert found == list(range(since + 1, since + 1 + len(found)))
+        assert since + len(found) >= self.seq
+
+    def asks_for_one(self) -> None:
+        for item_id in self.some()[:1]:
+            found = [record.entity_rev for record in self.reader.history.records(Query(entity=("plan", item_id)))]
+            assert found == list(range(1, len(found) + 1))
+            assert len(found) >= self.revs[item_id]
+
+    def asks_what_is_new(self) -> None:
+        unseen = self.reader.unseen("agent")
+        found = [record.seq for record in unseen]
+        assert found == sorted(found)
+        assert unseen.seq >= self.seq
+        if self.chance.random() < 0.3:
+            self.reader.ack("agent", unseen.seq)
+
+
+LOOKS = [Look.lists, Look.gets, Look.reads_files, Look.reads_the_log, Look.asks_for_one, Look.asks_what_is_new]
+
+
+@pytest.mark.timeout(600)
+def test_reading_while_others_write_roll_and_park_never_misses_what_was_acknowledged(store: Store) -> None:
+    """[J7] [J8] [J9] [P1]: every answer parses, and holds all that was said before it was asked for."""
+    chance = random.Random(11)
+    put(store, "first")
+    with contextlib.ExitStack() as stack:
+        said = [
+            stack.enter_context(Acknowledged(stack.enter_context(child(store, WRITES.replace("NAME", name)))))
+            for name in "ab"
+        ]
+        stack.enter_context(Acknowledged(stack.enter_context(child(store, PARKS))))
+        readers = [other(store, lock_timeout=20) for _ in range(3)]
+        reads = 0
+        while reads < READS or len(store.segments.archived()) < 2:
+            reads += 1
+            revs = {item_id: rev for one in said for item_id, rev in dict(one.revs).items()}
+            seq = max(one.seq for one in said)
+            chance.choice(LOOKS)(Look(chance.choice(readers), revs, seq, chance))
+            if chance.random() < 0.05:  # as a command that begins
+                readers.append(other(store, lock_timeout=20))
+                readers.pop(0).close()
+    for reader in readers:
+        reader.close()
+    assert min(len(one.revs) for one in said) > 5
+    assert [finding for finding in store.verify().findings if finding.severity != "info"] == []
 
 
 # --- the lock [J9] ---------------------------------------------------------------------------------------------------
