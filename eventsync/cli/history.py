@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import click
 
 from eventsync import app, exits, report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
-from journal import MAX_SEQ, Query, Record, Store, Unseen
+
+if TYPE_CHECKING:
+    from journal import Query, Record, Store, Unseen
 
 _SEQ = click.IntRange(min=0)
 _COUNT = click.IntRange(min=1)
@@ -39,7 +42,7 @@ def _entity(_: click.Context, __: click.Parameter, value: str | None) -> tuple[s
 @click.option("--entity", metavar="TYPE/ID", callback=_entity, help="Only records of this entity.")
 @click.option("--origin", metavar="ORIGIN", help="Only records this origin wrote.")
 @click.option("--since", type=_SEQ, default=0, metavar="SEQ", help="Only records after this one.")
-@click.option("--at", type=_SEQ, default=MAX_SEQ, metavar="SEQ", help="Only records up to this one.")
+@click.option("--at", type=_SEQ, metavar="SEQ", help="Only records up to this one.")
 @click.option("--limit", type=_COUNT, metavar="N", help="The newest N; without it 100 on a terminal, else all.")
 @click.option("--follow", is_flag=True, help="Go on and show what is written, until Ctrl-C; with --json a line each.")
 @pass_console
@@ -48,14 +51,16 @@ def log(
     entity: tuple[str, str] | None,
     origin: str | None,
     since: int,
-    at: int,
+    at: int | None,
     limit: int | None,
     follow: bool,
 ) -> None:
     """Show the records of the journal, the newest last."""
-    if follow and (origin is not None or at != MAX_SEQ):
+    from journal import MAX_SEQ, Query
+
+    if follow and (origin is not None or at is not None):
         raise click.UsageError("--follow goes on with what this store writes: it takes neither --origin nor --at")
-    query, most = Query(since, at, entity, origin), limit or console.rows
+    query, most = Query(since, MAX_SEQ if at is None else at, entity, origin), limit or console.rows
     if follow:
         _follow(console, query, most)
         return

@@ -26,11 +26,11 @@ def loaded(*arguments: str) -> set[str]:
     return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["put", "--help"], ["rebuild", "--help"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["put", "--help"], ["rebuild", "--help"], ["log", "--help"]])
 def test_help_and_version_do_not_wait_for_the_journal(arguments: list[str]) -> None:
     assert not loaded(*arguments) & (HEAVY | {"journal", "msgspec", "blake3", "sqlite3"})
 
 
-@pytest.mark.parametrize("arguments", [["put", "note", "n", "--set", "n=1"], ["ls"], ["log"]])
+@pytest.mark.parametrize("arguments", [["put", "note", "n", "--set", "n=1"], ["ls"], ["log"], ["unseen", "a", "--ack"]])
 def test_local_commands_wait_for_nothing_that_only_sharing_needs(store: Path, arguments: list[str]) -> None:
     assert not loaded(*arguments) & HEAVY
