@@ -23,6 +23,7 @@ from eventsync.errors import ChangedMeanwhile, InputUnreadable, InvalidArgument
 from eventsync.text import clean
 
 if TYPE_CHECKING:
+    from federation.redaction import RedactReport
     from journal import Committed, Finding, LocalHead, Previous, Query, Record, Store, Told
 
 MAX_INPUT_BYTES: Final = 32 * 1024 * 1024  # of a --file: twice any payload, which may be written with more blanks
@@ -169,6 +170,24 @@ def rebuild(store: Store) -> Rebuilt:
         holdings.rebuild()
         left_out = holdings.left_out()
     return Rebuilt(store.position().seq, len(store.list()), left_out)
+
+
+def plan_redaction(store: Store, seqs: Sequence[int]) -> RedactReport:
+    """What a redaction of these records would do [J16]."""
+    from federation.holdings import Holdings
+    from federation.redaction import RedactReport, plan
+
+    with contextlib.closing(Holdings(store)) as holdings:
+        return RedactReport(plan(holdings, seqs), (), False)
+
+
+def redact(store: Store, around: Surroundings, seqs: Sequence[int], reason: str) -> RedactReport:
+    """Redact records in the store and in what it publishes, for good [J16] [F9]."""
+    from federation.holdings import Holdings
+    from federation.redaction import redact
+
+    with contextlib.closing(Holdings(store)) as holdings:
+        return redact(holdings, seqs, reason, around.agent)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "decisions": None,
             "written": False,
         },
+        "redact": {"lines": [], "already": [], "left": [], "records": [], "feed_changed": False},
         "gc": {"moved": [], "live": None, "archived": None, "behind_seq": None},
         "rebuild": {"last_seq": None, "entities": None, "left_out": []},
         "migrate": {
@@ -131,6 +132,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
     }
 )
 
+_TIME_WIDTH: Final = len("2026-06-10T14:03:22.114Z")
 _DONE_WORDS: Final = MappingProxyType(
     {"create": "created", "update": "updated", "delete": "deleted", "accept": "accepted", "reject": "rejected"}
 )
@@ -335,7 +337,8 @@ def record_line(record: Record) -> str:
     key = key_of(record.item_type, record.item_id)
     origin, at, seq = (record.cause or "").rpartition("@")
     cause = f"  from {short_origin(origin)}{at}{clean(seq)}" if at else ""
-    return f"{record.seq:>6}  {clean(record.ts)}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}"
+    when = pad("redacted", _TIME_WIDTH) if record.redacted else clean(record.ts)
+    return f"{record.seq:>6}  {when}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}"
 
 
 def parked_line(parked: Parked) -> str:

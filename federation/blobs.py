@@ -8,6 +8,7 @@ read here was checked, every time. One that is missing or wrong is an error of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -85,6 +86,13 @@ class FeedBlobs:
     def is_there(self, digest: str) -> bool:
         """Whether there is a file for it; what it holds is not looked at."""
         return self._disk.size(self.path(digest)) is not None
+
+    def files(self) -> Iterator[Path]:
+        """All files where blobs stand, left-over ones too, in no order."""
+        root = self.path("00").parent.parent
+        for folder in self._disk.each_name(root):
+            if self._disk.is_folder(root / folder):
+                yield from (root / folder / name for name in self._disk.each_name(root / folder))
 
     def read(self, ref: BlobRef) -> bytes:
         """The content that a line refers to; BlobUnreadable names the file when it is missing or another."""

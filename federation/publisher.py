@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,24 +21,22 @@ from federation.feed import FeedLine
 from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
+from federation.own_head import Saw, next_head, previous_of, remember, start_of, tiers_of
 from federation.packing import pack
+from federation.redaction import finish_feed
 from federation.secrets import find_secret
-from federation.signing import sign
 from federation.verification import State
 from journal import (
     JOURNAL_TYPE,
     DamagedStore,
     Entry,
-    InvalidInput,
     Position,
     Store,
-    chain_start,
     decode_record,
     is_temporary,
 )
 
 DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
-Saw = Mapping[str, tuple[int, str, str]]
 
 
 class PublishSettings(NamedTuple):
@@ -66,6 +64,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
     store, own = holdings.store, holdings.own
     with holdings.lock(), store.lock():
         position = store.settle()
+        finish_feed(holdings)
         own.forget_cached()
         head = _known_head(store, own)
         new = _News(store, settings, head, position)
@@ -85,7 +84,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
             store.origin, [State(written.last_seq, bytes.fromhex(written.c), bytes.fromhex(written.t))]
         )
         holdings.index.ask_flagged_again()
-    count = written.last_seq - (head.last_seq if head is not None else _start(store).seq) - withheld.total()
+    count = written.last_seq - (head.last_seq if head is not None else start_of(store).seq) - withheld.total()
     report = PublishReport(
         store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True
     )
@@ -139,7 +138,7 @@ class _News:
         self._settings = settings
         self._head = head
         self._end = position.seq
-        self._last = head.last_seq if head is not None else _start(store).seq
+        self._last = head.last_seq if head is not None else start_of(store).seq
         self.is_empty = self._end <= self._last
         self._private = self._private_entities()
         self.position = position
@@ -215,6 +214,8 @@ class _News:
             return "void"
         if record.item_type == JOURNAL_TYPE:
             return None if record.action == "redact" and not record.private else "internal"
+        if record.redacted:  # nobody saw it, and nobody needs to see that it is gone
+            return "redacted"
         if record.private or (record.item_type, record.item_id) in self._private:
             return "private"
         return None if record.item_type in self._settings.types else "type"
@@ -256,51 +257,27 @@ def _with_blobs(
 # --- writing it ------------------------------------------------------------------------------------------------------
 
 
-def _start(store: Store) -> State:
-    """Where a feed of this origin begins: {0, c_0}, or the newest previous origin after a renew [F2]."""
-    if store.previous:
-        newest = store.previous[-1]
-        c = bytes.fromhex(newest.c)
-        return State(newest.last_seq, c, feed.transcript_start(store.origin, newest.last_seq, c))
-    c = chain_start(store.origin)
-    return State(0, c, feed.transcript_start(store.origin, 0, c))
-
-
-def _previous(store: Store) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(entry) for entry in store.previous]
-
-
 def _write(store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, lines: Iterable[FeedLine]) -> Head:
     """Write new slices, merged ones, then the head, each durable before the next [F4]."""
     store.disk.make_folder_durably(own.folder)
-    start = _start(store)
-    state = start if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
+    state = start_of(store) if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
     slices = list(head.slices) if head is not None else []
-    tiers = _tiers(store, slices)
+    tiers = tiers_of(store, slices)
     for run in feed.cut(lines):
         body = b"".join(line.data + b"\n" for line in run)
-        built = feed.build_slice(store.origin, run[0].first, run[-1].last, state.c, _previous(store), body)
+        built = feed.build_slice(store.origin, run[0].first, run[-1].last, state.c, previous_of(store), body)
         store.disk.replace_durably(own.folder / built.slice.file_name, pack(built.raw))
         for line in run:
             state = State(line.last, line.c, feed.transcript_step(state.t, line.kind, line.first, line.last, line.c))
         slices.append(built.slice)
         tiers.append(0)
     _merge(store, own, slices, tiers)
-    after = _readable(store, _sign(store, head, start, state, slices, saw))
+    after = next_head(store, head, state, slices, saw)
     store.disk.replace_durably(own.folder / HEAD_FILE, after.raw)
     own.forget_cached()
-    _remember(store, after, tiers, new.position)
+    remember(store, after, tiers, new.position)
     _remove_old(store, own, after, head)
     return after
-
-
-def _tiers(store: Store, slices: Sequence[Slice]) -> list[int]:
-    """How often each slice was merged: kept in local.json, guessed from the size where that is lost."""
-    kept = (store.local().get("published") or {}).get("tiers")
-    if isinstance(kept, list) and len(kept) == len(slices):
-        return [int(tier) for tier in kept]
-    bounds = (64 * 1024, 1024 * 1024, 8 * 1024 * 1024)
-    return [sum(entry.raw_bytes > bound for bound in bounds) for entry in slices]
 
 
 def _merge(store: Store, own: FeedFolder, slices: list[Slice], tiers: list[int]) -> None:
@@ -310,56 +287,10 @@ def _merge(store: Store, own: FeedFolder, slices: list[Slice], tiers: list[int])
         parts = [own.raw(SliceFile(s.first_seq, s.last_seq, s.blake3[:12], s.name)) for s in slices[first:end]]
         lines = b"".join(feed.body_of(part) for part in parts)
         ends = (slices[first].first_seq, slices[end - 1].last_seq)
-        merged = feed.build_slice(store.origin, *ends, feed.prev_c_of(parts[0]), _previous(store), lines)
+        merged = feed.build_slice(store.origin, *ends, feed.prev_c_of(parts[0]), previous_of(store), lines)
         store.disk.replace_durably(own.folder / merged.slice.file_name, pack(merged.raw))
         slices[first:end] = [merged.slice]
         tiers[first:end] = [min(tiers[first] + 1, feed.TOP_TIER)]
-
-
-def _sign(store: Store, head: Head | None, start: State, state: State, slices: Sequence[Slice], saw: Saw) -> Head:
-    unsigned = Head(
-        gen=1 if head is None else head.gen + 1,
-        origin=store.origin,
-        public_key=store.file.public_key,
-        name=store.name,
-        start_seq=start.seq,
-        start_c=start.c.hex(),
-        previous=tuple(_previous(store)),
-        last_seq=state.seq,
-        c=state.c.hex(),
-        t=state.t.hex(),
-        slices=tuple(slices),
-        redacted=head.redacted if head is not None else (),
-        published_at=store.machine.now(),
-        saw=saw,
-        raw=b"",
-    )
-    value = feed.head_value(unsigned)
-    return unsigned._replace(raw=feed.head_file(value, sign(store.private_key(), feed.signed_bytes(value))))
-
-
-def _readable(store: Store, head: Head) -> Head:
-    """A head that others can read, and so can we: else this feed could never go on [T1]."""
-    try:
-        feed.parse_head(head.raw)
-    except feed.MalformedHead as error:
-        raise InvalidInput(
-            f"store.json makes a head nobody could read: {error}", path=store.folder, rule="F2"
-        ) from None
-    return head
-
-
-def _remember(store: Store, head: Head, tiers: list[int], position: Position) -> None:
-    store.update_local(
-        published={
-            "gen": head.gen,
-            "last_seq": head.last_seq,
-            "c": head.c,
-            "t": head.t,
-            "tiers": tiers,
-            "position": [position.seq, position.c.hex(), *position[2:]],
-        }
-    )
 
 
 def _remove_old(store: Store, own: FeedFolder, head: Head, before: Head | None) -> None:

@@ -94,7 +94,8 @@ async def _publish_at(
     if there is None and not (place.is_local or confirmed or remote.pushed_before):
         raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
     _refuse_other_copy(holdings, head, there)
-    slices = [entry.file_name for entry in there.slices] if there is not None else []
+    taken_back = there is not None and not set(head.redacted) <= set(there.redacted)  # nobody is to find it there [F9]
+    slices = [entry.file_name for entry in there.slices] if there is not None and not taken_back else []
     await away(lambda: place.publish(origin, holdings.own.folder, names, frozenset([*slices, *lost])))
     if there is None and remote.pushed_before:
         return ("our feed was not there any more; it was published again",)

@@ -63,7 +63,7 @@ program: Final = Group(
         "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject"], _INBOX),
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
-            **dict.fromkeys(["checkpoint", "gc"], "eventsync.cli.upkeep"),
+            **dict.fromkeys(["checkpoint", "gc", "redact"], "eventsync.cli.upkeep"),
             "migrate": "eventsync.cli.migrations",
             "identity": "eventsync.cli.identities",
             "demo": "eventsync.cli.demos",

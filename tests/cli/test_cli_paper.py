@@ -390,6 +390,9 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("remote", "set-url", "bus", str(ben), store=ada)
     tell("remote", "rename", "bus", "other", store=ada)
     tell("remote", "remove", "other", store=ada)
+    tell("redact", "2", "--reason", "no", code=22, store=ada)
+    tell("redact", "2", "--reason", "no", "--yes", store=ada)
+    tell("redact", "2", "--reason", "no", "--yes", store=ada)
     for name in ("verify", "rebuild", "checkpoint", "gc"):
         tell(name, store=ada)
     log = ada / ".eventsync" / "journal" / "seg-00000001.jsonl"
