@@ -35,11 +35,14 @@ _MEANINGS: Final = {
 _MAX_SAID: Final = 300  # characters that are repeated
 _NOISE: Final = re.compile(r"rsync error: |rsync: connection unexpectedly closed|rsync: \S+ (?:read|write) error: |$")
 _TAGS: Final = re.compile(r"^(?:@?ERROR: |rsync: )(?:\[\w+\] )?")
+# Of ssh, which goes on with the ways in that it tried; a file system says (13).
+_SSH_REFUSED: Final = re.compile(
+    r"permission denied(?:, please| \([a-z])|host key verification failed|too many authentication failures"
+)
 _NOT_LET_IN: Final = {
-    # rsync may see the pipe to ssh break before it hears how ssh ended; what ssh said is there all the same.
-    12: ("permission denied (", "host key verification failed", "too many authentication failures"),
-    5: ("auth failed", "access denied"),
-    _SSH_FAILED: ("permission denied", "host key verification failed", "too many authentication failures"),
+    5: re.compile("auth failed|access denied"),
+    12: _SSH_REFUSED,  # rsync may see the pipe to ssh break before it hears how ssh ended
+    _SSH_FAILED: _SSH_REFUSED,
 }
 _READ_ONLY: Final = ("module is read only", "read-only server")
 
@@ -64,7 +67,7 @@ def failure(ended: Ended, display: str, deadline_seconds: float, meaning: str | 
         return Failure(ProgramUnusable(f"rsync cannot be started: {said}"), True)
     if any(words in lower for words in _READ_ONLY):
         return Failure(RemoteReadOnly(said, path=display), True)
-    if any(words in lower for words in _NOT_LET_IN.get(ended.code or 0, ())):
+    if ended.code in _NOT_LET_IN and _NOT_LET_IN[ended.code].search(lower):
         return Failure(RemoteRefused(said, path=display), True)
     return Failure(SourceUnavailable(message, path=display), ended.code in _NO_CONNECTION)
 

@@ -31,6 +31,7 @@ def ended(code: int | None, said: str) -> Ended:
         ),
         (12, "me@box: Permission denied (publickey).\nrsync: write error: x", RemoteRefused, "publickey", True),
         (12, "bash: rsync: Permission denied", SourceUnavailable, "was cut off", True),
+        (12, 'rsync: [Receiver] mkdir "x" failed: Permission denied (13)', SourceUnavailable, "was cut off", True),
         (255, "Host key verification failed.\n", RemoteRefused, "Host key verification failed", True),
         (255, "ssh: connect to host box port 22: Connection refused", SourceUnavailable, "did not get in", True),
         (
