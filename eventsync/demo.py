@@ -1,4 +1,4 @@
-"""Demo: two stores in a temporary folder share over a directory, told as a story.
+"""Demo: stores in a temporary folder share over a directory, and over a git repository, told as a story.
 
 Runs the real use cases on real files, with keys of its own in the same folder, and removes everything afterwards.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eventsync import exchange_report as words
 from eventsync import inbox_report as inbox_words
+from eventsync.report import short_origin
 from eventsync.sharing import Sharing, sharing
 from eventsync.text import pretty_json
 from federation.inbox import Filter
@@ -28,7 +29,14 @@ def run(tell: Tell) -> None:
         root = Path(folder)
         (root / "bus").mkdir()
         with _store(root, "laptop") as laptop, _store(root, "desktop") as desktop:
-            _play(laptop, desktop, tell)
+            for store in (laptop, desktop):
+                store.add_remote("bus", str(root / "bus"))
+            _share_a_folder(laptop, desktop, tell)
+            _disagree(laptop, desktop, tell)
+            with _store(root, "server") as server:
+                _share_a_repository(root, laptop, server, tell)
+        tell("")
+        tell("That is all there is to it. Make a store of your own with `eventsync init`.")
 
 
 @contextmanager
@@ -36,13 +44,12 @@ def _store(root: Path, name: str) -> Iterator[Sharing]:
     store = Store.init(root / name, name=name, data_folder=root / "keys")
     try:
         with sharing(store) as found:
-            found.add_remote("bus", str(root / "bus"))
             yield found
     finally:
         store.close()
 
 
-def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
+def _share_a_folder(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
     tell("Two stores, `laptop` and `desktop`, and a shared folder between them: the bus.")
     tell("")
     tell("1. On the laptop an agent writes down a plan and a decision, and keeps a session to itself.")
@@ -66,6 +73,9 @@ def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
             "plan", "pln_1", {"title": "Number invoices by table", "status": "done"}, summary="Number invoices"
         )
     _exchange(desktop, tell)
+
+
+def _disagree(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
     tell("")
     tell("4. Meanwhile the laptop changed the same plan. Neither has seen the other: a conflict, and it is shown.")
     with laptop.store.mutate(agent="demo") as mutation:
@@ -91,20 +101,61 @@ def _play(laptop: Sharing, desktop: Sharing, tell: Tell) -> None:
     assert before == (laptop.store.position().seq, desktop.store.position().seq)
     assert laptop.store.get("plan", "pln_1").payload == desktop.store.get("plan", "pln_1").payload
     assert not list(desktop.inbox.candidates(Filter()))
+
+
+def _share_a_repository(root: Path, laptop: Sharing, server: Sharing, tell: Tell) -> None:
     tell("")
-    tell("That is all there is to it. Make a store of your own with `eventsync init`.")
+    tell("7. A third store stands on a server. It shares no folder with them, but a git repository: the hub.")
+    hub = root / "hub.git"
+    _make_repository(hub)
+    for store in (laptop, server):
+        store.add_remote("hub", str(hub))
+    _push(laptop, tell, "hub")
+    _pull(server, tell, "hub")
+    _show_inbox(server, tell)
+    server.deciding("demo").accept_all(Filter())
+    with server.store.mutate(agent="demo") as mutation:
+        mutation.put("trap", "trp_1", {"title": "The clock of the server is an hour late"}, summary="Late clock")
+    _exchange(server, tell, "hub")
+    tell("")
+    tell("8. In the hub each store has a ref of its own, and no branch: a project's remote can be the place too.")
+    refs = _refs_of(hub)
+    assert len(refs) == 2
+    for ref in refs:
+        folder, _, origin = ref.rpartition("/")
+        tell(f"   hub: {folder}/{short_origin(origin)}")
+    _pull(laptop, tell, "hub")
+    _show_inbox(laptop, tell)
+    assert [found.item_id for found in laptop.inbox.candidates(Filter())] == ["trp_1"]
 
 
-def _exchange(store: Sharing, tell: Tell) -> None:
-    name = store.store.name
+def _make_repository(path: Path) -> None:
+    """An empty bare repository: what `git init --bare` makes, where git need not be installed."""
+    from dulwich.repo import Repo
+
+    Repo.init_bare(path, mkdir=True).close()
+
+
+def _refs_of(path: Path) -> list[str]:
+    from dulwich.repo import Repo
+
+    with Repo(str(path)) as repository:
+        return sorted(ref.decode() for ref in repository.refs.allkeys() if ref != b"HEAD")
+
+
+def _exchange(store: Sharing, tell: Tell, remote: str | None = None) -> None:
     for line in words.publish_lines(store.publish()):
-        tell(f"   {name}: {line}")
-    for line in words.push_lines(store.push(store.remotes(None))):
-        tell(f"   {name}: push to {line}")
+        tell(f"   {store.store.name}: {line}")
+    _push(store, tell, remote)
 
 
-def _pull(store: Sharing, tell: Tell) -> None:
-    for line in words.pull_lines(store.pull(store.remotes(None), Settings())):
+def _push(store: Sharing, tell: Tell, remote: str | None) -> None:
+    for line in words.push_lines(store.push(store.remotes(remote))):
+        tell(f"   {store.store.name}: push to {line}")
+
+
+def _pull(store: Sharing, tell: Tell, remote: str | None = None) -> None:
+    for line in words.pull_lines(store.pull(store.remotes(remote), Settings())):
         tell(f"   {store.store.name}: {'pull from ' if not line.startswith(' ') else ''}{line}")
 
 
