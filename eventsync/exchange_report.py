@@ -30,6 +30,7 @@ _REASONS: Final = {
     "internal": "the journal's own",
     "void": "of a batch that was never finished",
     "torn": "lost in a crash before it was acknowledged",
+    "former": "written under a former identity, and said anew under this one",
     "secret": "looks as if it held a secret: the publish would stop",
 }
 _RESULTS: Final = {

@@ -90,8 +90,8 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "StoreCopied": Exit(
             DECISION,
             "store_copied",
-            "`eventsync identity keep` if it was moved and no other copy is in use; for a second store, "
-            "`eventsync init` elsewhere and pull from this one; `eventsync identity show` tells what differs",
+            "`eventsync identity keep` if it was moved and no other copy is in use; `eventsync identity renew` if "
+            "another one goes on; `eventsync identity show` tells what differs",
         ),
         "FormatTooNew": Exit(TOO_NEW, "format_too_new", "a newer eventsync reads it; nothing was changed"),
         "InvalidInput": Exit(USAGE, "invalid_input", "the limits are in docs/format.md"),
@@ -108,6 +108,12 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "`eventsync put` writes it anew, `eventsync log --entity` lists what is left",
         ),
         "DamagedStore": Exit(DAMAGED, "damaged_store", "`eventsync verify` lists what is damaged and changes nothing"),
+        "KeyMissing": Exit(
+            DAMAGED,
+            "key_missing",
+            "reading, pulling and deciding go on; put the key back from a backup, or `eventsync identity renew` makes "
+            "another one and a new identity",
+        ),
         "LogShorterThanKnown": Exit(
             DAMAGED,
             "log_shorter_than_known",
@@ -161,6 +167,12 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             FOREIGN_REFUSED,
             "foreign_data_refused",
             "both sides are as they were; docs/format.md, `When something is wrong`, tells what this can mean",
+        ),
+        "OtherCopyPublished": Exit(
+            FOREIGN_REFUSED,
+            "other_copy_published",
+            "both sides are as they were; `eventsync identity renew --at SEQ` gives this copy an identity of its own "
+            "from that seq on, and what the other one wrote can then be pulled",
         ),
         "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; `eventsync status` tells what waits"),
         "ConflictUndecided": Exit(

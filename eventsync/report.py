@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eventsync.app import Shown, StoreFacts
     from eventsync.exits import Exit
+    from eventsync.renewing import Prospect, Renewal
     from journal import Archived, Finding, LocalHead, Parked, Record, Taken, Written
 
 Document = Mapping[str, Any]
@@ -129,6 +130,14 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "status": {"store": None, "pending": 0, "held": 0, "remotes": [], "origins": []},
         "demo": {"ok": False, "seconds": None, "lines": []},
         "identity keep": {"origin_store_id": None, "path": None, "moved": []},
+        "identity renew": {
+            "origin_store_id": None,
+            "left": None,
+            "rewritten": 0,
+            "republished": 0,
+            "behind": 0,
+        },
+        "identity republish": {"origin_store_id": None, "republished": 0},
     }
 )
 
@@ -279,6 +288,17 @@ def identity_document(facts: StoreFacts) -> Document:
     }
 
 
+def renewal_document(renewed: Renewal, behind: int) -> Document:
+    """What a new identity left, and what was written because of it."""
+    return {
+        "origin_store_id": renewed.origin,
+        "left": {"origin_store_id": renewed.left_origin, "last_seq": renewed.left_at},
+        "rewritten": renewed.rewritten,
+        "republished": renewed.republished,
+        "behind": behind,
+    }
+
+
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +425,33 @@ def kept_line(origin: str, moved: Sequence[str]) -> str:
     return clean(f"{origin} stays here" + (": where it stands now is written down" if moved else ", as it was"))
 
 
+def prospect_lines(found: Prospect) -> Iterator[str]:
+    """What a renewal would do."""
+    yield clean(f"{found.origin} would be left at seq {found.left_at}")
+    yield f"the log ends at seq {found.last_seq}; published is what stands up to seq {found.published_seq}"
+
+
+def renewal_lines(renewed: Renewal, behind: int) -> Iterator[str]:
+    """What a renewal did."""
+    yield clean(f"this store is {renewed.origin} from now on; {renewed.left_origin} was left at seq {renewed.left_at}")
+    if renewed.rewritten:
+        yield f"{_count(renewed.rewritten, 'entity')} written after that seq: said anew under the new identity"
+    if renewed.republished:
+        yield f"{_count(renewed.republished, 'entity')} written again as copies: the next publish shows them"
+    if behind:
+        yield f"{behind_line(behind)}; `eventsync identity republish` shows them again"
+
+
+def behind_line(behind: int) -> str:
+    """What a reader lacks who gets the new feed only."""
+    return f"only the old feed shows {_count(behind, 'live entity')}: whoever reads just the new one lacks them"
+
+
+def republished_line(count: int) -> str:
+    """What republish wrote."""
+    return f"{_count(count, 'entity')} written again as copies" if count else "nothing stands in an old feed only"
+
+
 def rest_line(left: int | str, order: str) -> str:
     """The line that counts what a terminal was spared."""
     return f"{left} {order}: --limit N shows more, --json all"
@@ -419,7 +466,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int | N
 
 
 def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
+    if number != 1:
+        name = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{number} {name}"
 
 
 def chunks(rows: Iterable[Document]) -> Iterator[str]:

@@ -198,11 +198,12 @@ class Sharing:
         held = any(run.get("origins") for run in pulls)
         reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
         last = frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset[str]()
-        pushed = any(run.get("error") is None and run.get("result") == "pushed" for run in runs)
+        shown = [run for run in runs if run.get("error") is None and run.get("result") == "pushed"]
+        pushed, showed = bool(shown), any(self.store.origin in run.get("origins", ()) for run in shown)
         # That a git server takes no pushes shows after a person has said yes: a sync need not ask for that again.
         pushed |= parsed.kind == "git" and any(run.get("result") == "read_only" for run in runs)
         way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
-        return Remote(name, parsed.display, way, held, pushed, last)
+        return Remote(name, parsed.display, way, held, pushed, last, showed)
 
     # --- verbs ---
 
@@ -246,8 +247,13 @@ class Sharing:
         code = exits.combine([worst, exits.DONE]) if succeeded and worst not in (exits.DONE, exits.DECISION) else worst
         return SyncRun(report, error, pushed, pulled, code)
 
+    @property
+    def published_types(self) -> frozenset[str]:
+        """The item types that others may see."""
+        return frozenset(self.config.publish.types)
+
     def _publish_settings(self) -> PublishSettings:
-        return PublishSettings(frozenset(self.config.publish.types), self.config.publish.saw)
+        return PublishSettings(self.published_types, self.config.publish.saw)
 
     # --- inbox ---
 
@@ -361,7 +367,7 @@ class Sharing:
 
     def _note_push(self, report: PushReport) -> None:
         if report.name:
-            self._add_run("push", report, report.result, report.error, [])
+            self._add_run("push", report, report.result, report.error, [self.store.origin])
 
     def _note_pull(self, report: RemotePull) -> None:
         failed = [found for found in report.origins if _pull_code(found) != exits.DONE]

@@ -11,10 +11,10 @@ A base that is older than the true one would lose what was undone since, so a ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from federation.causality import is_false
+from federation.causality import ForeignHead, includes
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.feed import parse_skip
 from federation.holdings import Holdings
@@ -50,35 +50,20 @@ class NoBase(NamedTuple):
     reason: str
 
 
-_Includes = Callable[[Version], bool]
-
-
 def base_of(holdings: Holdings, row: Row, local: LocalHead | None) -> Base | NoBase:
     """The base of a candidate and the local entity [K5]."""
     if local is None:
         return NoBase("it was never here")
     if row.unreadable is not None:
         return NoBase(f"the candidate is unreadable: {row.unreadable}")
-    found = _local_base(holdings, local, _included_there(holdings, row, local)) or _mirrored_base(holdings, row, local)
+    found = _local_base(holdings, row.foreign_head(), local) or _mirrored_base(holdings, row, local)
     return found or NoBase("neither side has seen a version of the other")
-
-
-def _included_there(holdings: Holdings, row: Row, local: LocalHead) -> _Includes:
-    """Whether the foreign record includes a version: its context says so, or its claims as for update [K3]."""
-    foreign = row.foreign_head()
-
-    def includes(version: Version) -> bool:
-        origin, seq, _ = version
-        entries = (vector[origin] for vector in (foreign.full_context, foreign.claims) if origin in vector)
-        return any(entry >= seq and not is_false(foreign, local, origin, entry, holdings) for entry in entries)
-
-    return includes
 
 
 # --- here ------------------------------------------------------------------------------------------------------------
 
 
-def _local_base(holdings: Holdings, local: LocalHead, includes: _Includes) -> Base | NoBase | None:
+def _local_base(holdings: Holdings, foreign: ForeignHead, local: LocalHead) -> Base | NoBase | None:
     """The newest local record that the other side includes; None where it includes none of them."""
     rev = local.entity_rev
     for told in holdings.store.history.newest_first(Query(entity=(local.item_type, local.item_id))):
@@ -86,7 +71,7 @@ def _local_base(holdings: Holdings, local: LocalHead, includes: _Includes) -> Ba
             continue
         if told.record.entity_rev != rev:
             break
-        if includes(told.head().version):
+        if includes(foreign, local, told.head().version, holdings):
             return _base(told.record, told.origin, holdings.store.payload_of(told.record))
         rev -= 1
     return None if rev == 0 else NoBase(f"rev {rev} of its history cannot be read here")

@@ -48,7 +48,7 @@ def _own(holdings: Holdings) -> Iterator[Finding]:
     except DamagedFeed as error:
         yield _error(_OWN, error.message, error.path, error.seq)
         return
-    last = store.local().get("published")
+    last = store.published()
     if head is None and last is not None:
         yield _error("feed-lost", f"the feed published up to seq {last['last_seq']} is gone [T1]", own.folder, None)
     yield from _feed(own, store.origin, _OWN)

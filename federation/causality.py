@@ -43,11 +43,11 @@ class Facts(Protocol):
     """What this store can check a claim against [K4]."""
 
     def is_self(self, origin: str, seq: int) -> bool:
-        """Whether a record of that origin and seq is ours; previous origins included up to their last seq."""
+        """Whether a record of that origin and seq is ours; former origins included up to their last seq."""
         ...
 
-    def shown(self, origin: str, seq: int) -> bool:
-        """Whether we ever published that record of ours, in the clear or redacted."""
+    def shown(self, seq: int) -> bool:
+        """Whether that record of ours is known to be published, in the clear or redacted, under any origin of ours."""
         ...
 
     def pin(self, origin: str) -> int:
@@ -144,15 +144,48 @@ def _ordered(foreign: ForeignHead, local: LocalHead, facts: Facts) -> Judgement:
     origin, seq, _ = local.version
     seen = Verdict.GONE if foreign.tombstone else Verdict.UPDATE
     lie: tuple[str, int] | None = None
+    unsure: tuple[str, int] | None = None
     for entry in _entries_for(foreign, origin):
         if entry < seq:
             continue
         if is_false(foreign, local, origin, entry, facts):
             lie = (origin, entry)
-            continue
-        waits = (origin, entry) if _above_pin(foreign, origin, entry, facts) else None
-        return Judgement(seen, None, lie, waits)
-    return Judgement(Verdict.CONFLICT, None, lie)
+        elif _is_enough(foreign, local, local.version, entry, facts):
+            waits = (origin, entry) if _above_pin(foreign, origin, entry, facts) else None
+            return Judgement(seen, None, lie, waits)
+        else:
+            unsure = (origin, seq)  # until that is shown
+    return Judgement(Verdict.CONFLICT, None, lie, unsure)
+
+
+def includes(foreign: ForeignHead, local: LocalHead, version: Version, facts: Facts) -> bool:
+    """Whether a foreign record can be taken to include a version from the history of a local entity [K3] [K4]."""
+    return any(
+        entry >= version.seq
+        and not is_false(foreign, local, version.origin, entry, facts)
+        and _is_enough(foreign, local, version, entry, facts)
+        for entry in _entries_for(foreign, version.origin)
+    )
+
+
+def _is_enough(foreign: ForeignHead, local: LocalHead, version: Version, entry: int, facts: Facts) -> bool:
+    """Whether an entry that can be true also says that a version was seen.
+
+    Not when that is one of ours that no feed has shown: a copy of this store may include it, and anybody can say so.
+    Enough is then only what another copy wrote under a former origin of ours, after we left it, as far as we saw it: it
+    builds on all that both had in common. So nothing goes over an edit that nobody was shown [K4].
+    """
+    origin = version.origin
+    if facts.is_self(origin, entry):
+        return _was_shown(local, entry, facts)
+    if not facts.is_self(origin, version.seq) or _was_shown(local, version.seq, facts):
+        return True
+    return origin == foreign.origin or facts.is_version(origin, entry, foreign.item_type, foreign.item_id) is True
+
+
+def _was_shown(local: LocalHead, seq: int, facts: Facts) -> bool:
+    """Whether others can have seen a version of ours: its record, or a copy that we showed under a later origin."""
+    return facts.shown(seq) or (seq == local.version.seq < local.seq and facts.shown(local.seq))
 
 
 def _entries_for(foreign: ForeignHead, origin: str) -> Iterator[int]:
@@ -168,10 +201,7 @@ def _above_pin(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> boo
 def is_false(foreign: ForeignHead, local: LocalHead | None, origin: str, seq: int, facts: Facts) -> bool:
     """Whether a context entry cannot be true and therefore counts as absent [K4]."""
     if facts.is_self(origin, seq):
-        ours = 0 if local is None else local.context.get(origin, 0)
-        return seq > ours or not facts.shown(origin, seq)
-    if facts.is_self(origin, 1) and facts.pin(origin) < seq:
-        return True  # an origin of ours, above all we ever wrote under it
+        return local is None or seq > local.context.get(origin, 0)
     if origin == foreign.origin and seq > foreign.seq:
         return True
     if origin == foreign.origin and seq == foreign.seq:

@@ -8,7 +8,8 @@ FederationError
 ├── RemoteRefused         the place refused us (authentication)
 ├── RemoteReadOnly        the place can be pulled from, not pushed to
 ├── ProgramUnusable       a program of this machine that a transport needs is missing or too old
-├── ForeignDataRefused    the remote holds what must not be overwritten or believed [R3] [F5]
+├── ForeignDataRefused    the remote holds what must not be overwritten or believed [F5]
+│   └── OtherCopyPublished    another copy of this store has published there [R3]
 ├── DecisionNeeded        a person has to decide first
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
@@ -62,6 +63,10 @@ class NoProject(FederationError):
 
 class ForeignDataRefused(FederationError):
     """The remote holds data that must not be overwritten or believed; it is untouched."""
+
+
+class OtherCopyPublished(ForeignDataRefused):
+    """The remote holds a feed of this store that this copy of it did not publish; it is untouched."""
 
 
 class DecisionNeeded(FederationError):

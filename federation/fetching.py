@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from federation.abreast import away
 from federation.blobs import is_payload, ref_in, unpacked, wanted
+from federation.divergence import agreed
 from federation.errors import SourceUnavailable
 from federation.feed import build_slice
 from federation.holdings import Holdings
@@ -106,10 +107,16 @@ class _MarkedFeed:
 
 
 def _start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
-    if origin not in holdings.mirror.origins():
-        return None
-    at = holdings.mirror.feed(origin).at(seq)
-    return None if at is None else at[0]
+    """The c that an origin has at a seq, as far as we know: by our mirror of it, or because it is ours."""
+    if holdings.is_self(origin, seq):
+        c = holdings.store.segments.c_at(seq)
+        return None if c is None else c.hex()
+    return holdings.mirror.feed(origin).c_at(seq) if origin in holdings.mirror.origins() else None
+
+
+def wanted_slice(entry: Slice) -> Wanted:
+    """How the file of a slice is asked for."""
+    return Wanted(entry.file_name, min(MAX_SLICE_FILE_BYTES, entry.raw_bytes + 64 * 1024))
 
 
 async def _check_slices(
@@ -117,7 +124,7 @@ async def _check_slices(
 ) -> Checked | Refusal:
     state = start_state(head) if pin is None else State(pin.seq, bytes.fromhex(pin.c), bytes.fromhex(pin.t))
     wanted = [entry for entry in head.slices if entry.last_seq > state.seq]
-    asked = [Wanted(entry.file_name, min(MAX_SLICE_FILE_BYTES, entry.raw_bytes + 64 * 1024)) for entry in wanted]
+    asked = [wanted_slice(entry) for entry in wanted]
     had = await away(lambda: frozenset(place.fetch(head.origin, asked, staging)))
     files: list[Path] = []
     marks: list[State] = []
@@ -128,7 +135,8 @@ async def _check_slices(
             return _incomplete(head, entry)
         found = _check_slice(holdings, head, entry, state, staging)
         if isinstance(found, Refusal):
-            return found if found.result is Result.INCOMPLETE or pin is None else found._replace(result=Result.FORK)
+            ours = pin is None or found.result is Result.INCOMPLETE or found.rule == "I2"
+            return found if ours else found._replace(result=Result.FORK)
         state = found.state
         files.append(found.file)
         marks.append(state)
@@ -163,6 +171,11 @@ def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, sta
         assert isinstance(broken, Broken)
         where = f"{head.origin}/{entry.file_name}"
         return Refusal(Result.REFUSED, broken.message, "F5", path=where, line=broken.line, seq=broken.seq)
+    left = holdings.own_feeds.left_at(head.origin)
+    same, whole = agreed(holdings.store, new.lines, state.seq, left) if state.seq < left else (0, True)
+    if not whole:
+        text = f"is not what our own journal says behind seq {same}, and was left at seq {left}"
+        return Refusal(Result.REFUSED, text, "I2", path=f"{head.origin}/{entry.file_name}", seq=same)
     records = sum(not line.startswith(SKIP_START) for line in new.lines)
     blobs = frozenset(ref for line in new.lines if (ref := ref_in(line)) is not None)
     return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records, blobs)

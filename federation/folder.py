@@ -175,7 +175,10 @@ class FeedFolder:
         return around[1:-1]
 
     def c_at(self, seq: int) -> str | None:
-        """The c of the line that ends at a seq; None when no line ends there. Reads one slice."""
+        """The c of the line that ends at a seq, or before the first; None when no line ends there. Reads one slice."""
+        head = self.head()
+        if head is not None and seq == head.last_seq:
+            return head.c
         following = next((file for file in self.slices() if file.last_seq > seq), None)
         if following is None:
             return None

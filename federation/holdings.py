@@ -24,6 +24,7 @@ from federation.index import Decision, Index, Row
 from federation.materializer import fails_schema, materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import BLOBS_AT_ONCE, BRAKE_CHANGES, BRAKE_DELETIONS, NO_PAYLOAD, OPEN_CAP, Counts, Head
+from federation.own_feeds import OwnFeeds
 from federation.staging import staging_folder
 from journal import (
     ActionClass,
@@ -55,14 +56,23 @@ class Holdings:
         self.store = store
         self.folder = store.folder / "federation"
         self.mirror = Mirror(store.disk, self.folder)
+        self.own_feeds = OwnFeeds(store)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
         self._missed = False  # whether a mirror was asked that cannot be read
 
     @cached_property
     def index(self) -> Index:
-        """The cache, opened when first needed."""
+        """The cache, opened when first needed; begun anew when it is of another identity of this store [I2]."""
         self.store.disk.make_folder_durably(self.folder)
-        return Index.open(self.store.disk, self.index_path)
+        whose = self.own_feeds.identity
+        found = Index.open(self.store.disk, self.index_path)
+        if found.identity() not in (None, whose):
+            found.close()
+            drop(self.store.disk, self.index_path)
+            found = Index.open(self.store.disk, self.index_path)
+        if found.identity() is None:
+            found.set_identity(whose)
+        return found
 
     @property
     def index_path(self) -> Path:
@@ -80,10 +90,10 @@ class Holdings:
         found.index = Index.in_memory()
         return found
 
-    @cached_property
+    @property
     def own(self) -> FeedFolder:
         """The feed this store publishes."""
-        return FeedFolder(self.store.disk, self.store.folder / "feed" / self.store.origin)
+        return self.own_feeds.feed(self.store.origin)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -185,7 +195,8 @@ class Holdings:
         """Bring the index up to one mirror; how many record lines were taken [F7]."""
         if origin.startswith(BRIDGE_PREFIX):
             return materialize_bridge(self.bridge(origin), origin, self.index)
-        return materialize(self.mirror.feed(origin), origin, self.index, self.is_self)
+        feed, own_seq = self.mirror.feed(origin), self.own_feeds.left_at(origin)
+        return materialize(feed, origin, self.index, self.is_self, after_seq=own_seq)
 
     def _look_for_blobs(self, origin: str) -> None:
         """Take notice of payloads that were missing and are here now, however they came."""
@@ -388,16 +399,15 @@ class Holdings:
     # --- facts for causality [K4] ---
 
     def is_self(self, origin: str, seq: int) -> bool:
-        """Whether a record is ours; previous origins up to their last seq [F8]."""
-        if origin == self.store.origin:
-            return True
-        return any(entry.origin == origin and seq <= entry.last_seq for entry in self.store.previous)
+        """Whether a record is ours; of former origins up to their last seq [F8]."""
+        return origin == self.store.origin or seq <= self.own_feeds.left_at(origin)
 
-    def shown(self, origin: str, seq: int) -> bool:
-        """Whether our feed ever showed that record; of a previous origin, up to where that feed went."""
-        if origin != self.store.origin:
-            return FeedFolder(self.store.disk, self.store.folder / "feed" / origin).find(seq) is not None
-        return seq <= self.index.position(origin)[0] and not self.index.is_withheld(seq)
+    def shown(self, seq: int) -> bool:
+        """Whether a feed of ours ever showed that record, or that of another copy of this store, which we mirror."""
+        origin = self.own_feeds.owner(seq)
+        if origin == self.store.origin:
+            return seq <= self.index.position(origin)[0] and not self.index.is_withheld(origin, seq)
+        return self.own_feeds.has_line(origin, seq) or self._mirrored_line(origin, seq) is not None
 
     def pin(self, origin: str) -> int:
         """The seq up to which we verified an origin; 0 for one whose mirror cannot be read."""

@@ -8,7 +8,7 @@ depends on changes, and is then computed anew: NULL means "ask causality".
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
@@ -52,7 +52,9 @@ CREATE TABLE blobs (origin TEXT NOT NULL, ref TEXT NOT NULL, missing INTEGER NOT
     PRIMARY KEY (origin, ref)) STRICT, WITHOUT ROWID;
 CREATE INDEX blobs_missing ON blobs (origin) WHERE missing = 1;
 CREATE INDEX heads_root_waiting ON heads (root_on, root_seq) WHERE root_on IS NOT NULL;
-CREATE TABLE withheld (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+CREATE TABLE withheld (origin TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (origin, first)) STRICT, WITHOUT ROWID;
+CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), origins TEXT NOT NULL) STRICT;
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
     PRIMARY KEY (origin, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, item_type TEXT NOT NULL,
@@ -184,6 +186,18 @@ class Index:
         """Look at the whole file; CacheUnreadable when it contradicts itself."""
         self._db.check()
 
+    # --- whose it is ---
+
+    def identity(self) -> str | None:
+        """Of which identity of the store this index is, None when it is new: another one means to begin anew [I2]."""
+        row = self._db.one("SELECT origins FROM identity")
+        return row[0] if row else None
+
+    def set_identity(self, origins: str) -> None:
+        """Say of which identity it is; what is ours and what is foreign depends on that."""
+        with self._db.change() as db:
+            db.execute("INSERT OR REPLACE INTO identity VALUES (1, ?)", (origins,))
+
     # --- positions ---
 
     def position(self, origin: str) -> tuple[int, str]:
@@ -272,13 +286,15 @@ class Index:
     ) -> None:
         """Remember which seqs our own feed withholds and which blobs its lines refer to, up to a position in it."""
         with self._db.change() as db:
-            db.executemany("INSERT OR REPLACE INTO withheld VALUES (?, ?)", withheld)
+            db.executemany("INSERT OR REPLACE INTO withheld VALUES (?, ?, ?)", ((origin, *found) for found in withheld))
             db.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, 0)", ((origin, str(ref)) for ref in blobs))
             db.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, '{}')", (origin, *position))
 
-    def is_withheld(self, seq: int) -> bool:
-        """Whether our own feed has a skip where this record of ours stands."""
-        row = self._db.one("SELECT last FROM withheld WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,))
+    def is_withheld(self, origin: str, seq: int) -> bool:
+        """Whether our own feed under an origin has a skip where this record of ours stands."""
+        row = self._db.one(
+            "SELECT last FROM withheld WHERE origin = ? AND first <= ? ORDER BY first DESC LIMIT 1", (origin, seq)
+        )
         return row is not None and seq <= row[0]
 
     def add_marks(self, origin: str, marks: Iterable[State]) -> None:
@@ -331,10 +347,13 @@ class Index:
             )
             db.execute("DELETE FROM counts")
 
-    def ask_flagged_again(self) -> None:
-        """After a publish: entries that named what we had not shown may be true now."""
+    def ask_again_after_publish(self, own: Sequence[str]) -> None:
+        """What others may have seen of ours, under any origin of ours, is more now."""
         with self._db.change() as db:
-            db.execute("UPDATE heads SET verdict = NULL WHERE lie IS NOT NULL")
+            db.execute(
+                f"UPDATE heads SET verdict = NULL WHERE lie IS NOT NULL OR waits_on IN ({', '.join('?' * len(own))})",
+                own,
+            )
 
     def ask_doubtful_again(self) -> None:
         """What was judged without a mirror that could not be read: it may have been repaired."""

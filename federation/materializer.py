@@ -117,9 +117,12 @@ Key = tuple[str, str]
 Place = tuple[int, int, int]  # first seq of the slice, offset in it, length
 
 
-def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[str, int], bool]) -> int:
+def materialize(
+    feed: FeedFolder, origin: str, index: Index, is_self: Callable[[str, int], bool], *, after_seq: int = 0
+) -> int:
     """Bring the index up to a mirror and return how many record lines were taken.
 
+    What stands up to `after_seq` is passed over: it is ours, from before another copy of this store went on [F8].
     Raises DamagedFeed when the mirror cannot be read; what was flushed before stays, with its position.
     """
     head = feed.head()
@@ -129,7 +132,7 @@ def materialize(feed: FeedFolder, origin: str, index: Index, is_self: Callable[[
     if position >= head.last_seq or (c and feed.c_at(position) != c):  # not the mirror this was read from: a backup
         index.forget(origin)
         position = 0
-    position = max(position, head.start_seq)
+    position = max(position, head.start_seq, min(after_seq, head.last_seq))
     batch = _Batch(origin, is_self, dict(index.notes(origin)), feed.blobs)
     taken = 0
     for file in feed.slices():

@@ -191,7 +191,7 @@ class Withheld(NamedTuple):
     seq: int
     item_type: str
     item_id: str | None
-    reason: str  # "type", "private", "internal", "void", "torn"; "secret" stops the publish
+    reason: str  # "type", "private", "internal", "void", "torn", "former"; "secret" stops the publish
 
 
 class PushReport(NamedTuple):

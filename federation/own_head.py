@@ -75,6 +75,7 @@ def remember(store: Store, head: Head, tiers: Sequence[int], position: Position)
     """Note down what was published last, durably."""
     store.update_local(
         published={
+            "origin": head.origin,
             "gen": head.gen,
             "last_seq": head.last_seq,
             "c": head.c,
@@ -87,7 +88,7 @@ def remember(store: Store, head: Head, tiers: Sequence[int], position: Position)
 
 def tiers_of(store: Store, slices: Sequence[Slice]) -> list[int]:
     """How often each slice was merged: kept in local.json, guessed from the size where that is lost."""
-    kept = (store.local().get("published") or {}).get("tiers")
+    kept = (store.published() or {}).get("tiers")
     if isinstance(kept, list) and len(kept) == len(slices):
         return [int(tier) for tier in kept]
     bounds = (64 * 1024, 1024 * 1024, 8 * 1024 * 1024)

@@ -83,7 +83,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
         holdings.index.add_marks(
             store.origin, [State(written.last_seq, bytes.fromhex(written.c), bytes.fromhex(written.t))]
         )
-        holdings.index.ask_flagged_again()
+        holdings.index.ask_again_after_publish(holdings.own_feeds.origins)
     count = written.last_seq - (head.last_seq if head is not None else start_of(store).seq) - withheld.total()
     report = PublishReport(
         store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True
@@ -111,7 +111,7 @@ def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
 def _known_head(store: Store, own: FeedFolder) -> Head | None:
     """The head we published last. A lost, older or other feed is never made again from today's filter [T1]."""
     head = own.head()
-    last = store.local().get("published")
+    last = store.published()
     if last is None:
         return head  # none yet, or killed before it was noted down
     if head is None or (head.gen, head.last_seq) < (last["gen"], last["last_seq"]):
@@ -138,7 +138,8 @@ class _News:
         self._settings = settings
         self._head = head
         self._end = position.seq
-        self._last = head.last_seq if head is not None else start_of(store).seq
+        last = start_of(store) if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
+        self._last, self._last_c = last.seq, last.c.hex()
         self.is_empty = self._end <= self._last
         self._private = self._private_entities()
         self.position = position
@@ -146,11 +147,11 @@ class _News:
     def lines(self, withheld: Callable[[Withheld], None] = _ignore) -> Iterator[FeedLine]:
         """The feed lines to add: records verbatim, and skips, cut where this publish ends and never joined [F1]."""
         at, skip = self._last, None
-        for entry in self._entries():
+        for entry, origin in self._entries():
             seq, c = entry.record.seq, entry.line.c
             for torn in range(at + 1, seq):
                 withheld(Withheld(torn, JOURNAL_TYPE, None, "torn"))
-            reason = self._why_withheld(entry)
+            reason = "former" if origin != self._store.origin else self._why_withheld(entry)
             if reason is None:
                 if skip is not None:
                     yield skip
@@ -167,12 +168,15 @@ class _News:
         if skip is not None:
             yield skip
 
-    def _entries(self) -> Iterator[Entry]:
-        """Journal entries after the last publish, void ones too; begins to read where that publish ended."""
+    def _entries(self) -> Iterator[tuple[Entry, str]]:
+        """Journal entries after the last publish, void ones too, with the origin they were written under.
+
+        Begins to read where that publish ended.
+        """
         if self.is_empty:
             return
         start = self._reading_start()
-        joined = self._head is None or (start is not None and start.seq == self._last)
+        joined = self._last == 0 or start.seq == self._last
         for gap in self._store.gaps(start):
             for bad in gap.bad:
                 if bad.broken:
@@ -180,27 +184,25 @@ class _News:
                     raise DamagedFeed(text, path=gap.segment.path, rule="J7")
             for entry in gap.entries:
                 if entry.record.seq == self._last:
-                    joined = self._head is not None and entry.record.c == self._head.c
+                    joined = entry.record.c == self._last_c
                 if self._last < entry.record.seq <= self._end:
                     if not joined:
                         text = f"the feed does not end with our record of seq {self._last}"
                         raise DamagedFeed(text, seq=self._last, rule="T1")
-                    yield entry
+                    yield entry, gap.origin
 
-    def _reading_start(self) -> Position | None:
-        if self._head is None:
-            return None
-        kept = (self._store.local().get("published") or {}).get("position")
-        if kept is not None and (kept[0], kept[1]) == (self._head.last_seq, self._head.c):
+    def _reading_start(self) -> Position:
+        kept = (self._store.published() or {}).get("position")
+        if kept is not None and (kept[0], kept[1]) == (self._last, self._last_c):
             position = Position(kept[0], bytes.fromhex(kept[1]), *kept[2:])
             if self._store.fits(position):
                 return position
-        return self._store.position_at(self._last - 1)
+        return self._store.position_at(max(self._last - 1, 0))
 
     def _private_entities(self) -> frozenset[tuple[str, str | None]]:
         """Entities that are private as of their newest record: nothing of them that is unpublished goes out [F1]."""
         private: set[tuple[str, str | None]] = set()
-        for entry in self._entries():
+        for entry, _ in self._entries():
             key = (entry.record.item_type, entry.record.item_id)
             if entry.record.private and not entry.void:
                 private.add(key)

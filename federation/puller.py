@@ -37,6 +37,7 @@ class Remote(NamedTuple):
     held_before: bool = False  # a pull from here found feeds once
     pushed_before: bool = False  # a push to here worked once
     found_last: frozenset[str] = frozenset()  # origins of others whose feeds the last pull found here
+    showed_before: bool = False  # one under the origin in force did
 
 
 class Settings(NamedTuple):

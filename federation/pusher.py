@@ -12,14 +12,17 @@ from pathlib import Path
 
 from federation.abreast import Errand, abreast, away
 from federation.bridge import BridgeSource
+from federation.divergence import agreed_with, to_compare
 from federation.errors import (
     DamagedFeed,
     DecisionNeeded,
     FederationError,
     ForeignDataRefused,
+    OtherCopyPublished,
     RemoteReadOnly,
     SourceUnavailable,
 )
+from federation.fetching import wanted_slice
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, MAX_HEAD_BYTES, Head, PushReport, Refusal, blob_file
 from federation.puller import Remote
@@ -93,11 +96,11 @@ async def _publish_at(
         return None
     if there is None and not (place.is_local or confirmed or remote.pushed_before):
         raise DecisionNeeded("the first push to a remote that is not local needs --yes", rule="F1")
-    _refuse_other_copy(holdings, head, there)
+    await _refuse_other_copy(holdings, head, there, place, area)
     taken_back = there is not None and not set(head.redacted) <= set(there.redacted)  # nobody is to find it there [F9]
     slices = [entry.file_name for entry in there.slices] if there is not None and not taken_back else []
     await away(lambda: place.publish(origin, holdings.own.folder, names, frozenset([*slices, *lost])))
-    if there is None and remote.pushed_before:
+    if there is None and remote.showed_before:
         return ("our feed was not there any more; it was published again",)
     return ("files of our feed were lost there; they were published again",) if same else ()
 
@@ -135,7 +138,7 @@ async def _head_there(holdings: Holdings, place: Transport, area: Path) -> Head 
     return found
 
 
-def _refuse_other_copy(holdings: Holdings, head: Head, there: Head | None) -> None:
+async def _refuse_other_copy(holdings: Holdings, head: Head, there: Head | None, place: Transport, area: Path) -> None:
     """Another copy of this store has published when its head is not a prefix of ours [R3]."""
     if there is None:
         return
@@ -143,11 +146,17 @@ def _refuse_other_copy(holdings: Holdings, head: Head, there: Head | None) -> No
     if there.last_seq <= head.last_seq and there.gen <= head.gen:
         mark = holdings.index.mark_before(head.origin, there.last_seq)
         known = holdings.own.at(there.last_seq, mark)
-    if known != (there.c, there.t):
-        raise ForeignDataRefused(
-            f"holds a feed of this store that we did not publish (gen {there.gen}, seq {there.last_seq}; "
-            f"ours is gen {head.gen}, seq {head.last_seq})",
-            path=f"{head.origin}/{HEAD_FILE}",
-            seq=there.last_seq,
-            rule="R3",
-        )
+    if known == (there.c, there.t):
+        return
+    same, slices = to_compare(head, there)
+    wanted = [wanted_slice(entry) for entry in slices]
+    await away(lambda: place.fetch(head.origin, wanted, area))
+    seq = agreed_with(holdings.store, slices, same, area)
+    raise OtherCopyPublished(
+        f"holds a feed of this store that we did not publish (gen {there.gen}, seq {there.last_seq}; "
+        f"ours is gen {head.gen}, seq {head.last_seq}); "
+        + ("where they part cannot be told now" if seq is None else f"both agree up to seq {seq}"),
+        path=f"{head.origin}/{HEAD_FILE}",
+        seq=seq,
+        rule="R3",
+    )

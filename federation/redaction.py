@@ -81,7 +81,7 @@ def _unsigned(head: Head) -> bytes:
 def _redact_own(store: Store, own: FeedFolder) -> bool:
     own.forget_cached()
     changed = _redact_feed(store, own, store.redaction.listed(private=False), lambda head: signed(head, store).raw)
-    head, published = own.head(), store.local().get("published")
+    head, published = own.head(), store.published()
     if changed and head is not None and published is not None:
         store.update_local(published={**published, "gen": head.gen})
     own.forget_cached()

@@ -63,13 +63,20 @@ def read_head(raw: bytes, origin: str, start_known: Callable[[str, int], str | N
 
 
 def _wrong_start(head: Head, start_known: Callable[[str, int], str | None]) -> str | None:
+    origins = [str(entry.get("origin")) for entry in head.previous]
     if head.start_seq == 0:
-        return None if head.start_c == chain_start(head.origin).hex() else "start.c is not c_0 of this origin"
-    previous = [entry.get("origin") for entry in head.previous]
-    if not previous or not isinstance(previous[-1], str):
+        first = origins[0] if origins else head.origin
+        c_0 = chain_start(first).hex() if first.isascii() else ""
+        return None if head.start_c == c_0 else "start.c is not c_0 of the first origin"
+    if not origins:
         return "starts above seq 0 and names no previous origin"
-    known = start_known(previous[-1], head.start_seq)
-    return None if known in (None, head.start_c) else "start.c is not what the previous origin has there"
+    left = {str(entry.get("origin")) for entry in head.previous if entry.get("last_seq") == head.start_seq}
+    wrong = [
+        origin
+        for origin in sorted(left | {origins[-1]})
+        if start_known(origin, head.start_seq) not in (None, head.start_c)
+    ]
+    return f"start.c is not what the previous origin {wrong[0][:80]} has there" if wrong else None
 
 
 def compare(head: Head, pin: Pin | None, held: Held | None) -> Refusal | Result:

@@ -33,6 +33,7 @@ from journal.errors import (
     FormatTooNew,
     InvalidInput,
     JournalError,
+    KeyMissing,
     LocatedError,
     LogShorterThanKnown,
     NoSuchEntity,
@@ -65,8 +66,10 @@ from journal.model import (
     SEGMENT_FORMAT,
     ActionClass,
     BlobRef,
+    Committed,
     Decided,
     Draft,
+    Entity,
     Header,
     LocalHead,
     Record,
@@ -81,7 +84,8 @@ from journal.mutation import Mutation, check_draft, check_payload_of
 from journal.projection import changes_entity
 from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
-from journal.store import Committed, Entity, Store
+from journal.store import Store
+from journal.takeover import Renewed
 
 __all__ = [
     "ACTIONS",
@@ -123,6 +127,7 @@ __all__ = [
     "Header",
     "InvalidInput",
     "JournalError",
+    "KeyMissing",
     "Line",
     "LocalHead",
     "LocatedError",
@@ -140,6 +145,7 @@ __all__ = [
     "Record",
     "RedactedLine",
     "Ref",
+    "Renewed",
     "Report",
     "Schema",
     "SchemaFailed",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +58,11 @@ def _label(name: str | None, parent: Path) -> str:
     """The name for people; without one that of the folder, as far as it can be shown."""
     if name is None:
         return "".join(filter(str.isprintable, parent.name))[:MAX_NAME_CHARS].strip() or "store"
+    return check_name(name)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a store; InvalidInput when others could not show it [F2]."""
     if not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_CHARS):
         raise InvalidInput(f"a name has 1 to {MAX_NAME_CHARS} printable characters", rule="J10")
     return name
@@ -72,15 +76,14 @@ def _fill(making: Path, folder: Path, origin: str, public_key: bytes, name: str,
     disk.replace_durably(making / "journal" / "seg-00000001.jsonl", header)
     local = identity.fingerprint(machine, making) | {"path": str(folder.resolve())}
     identity.write_local(disk, making, local)
-    value = {
-        "format": STORE_FORMAT,
-        "origin_store_id": origin,
-        "public_key": base64.b64encode(public_key).decode("ascii"),
-        "name": name,
-        "created_at": machine.now(),
-        "previous": [],
-    }
-    disk.replace_durably(making / identity.STORE_FILE, (json.dumps(value, indent=2) + "\n").encode())
+    file = identity.StoreFile(
+        format=STORE_FORMAT,
+        origin_store_id=origin,
+        public_key=base64.b64encode(public_key).decode("ascii"),
+        name=name,
+        created_at=machine.now(),
+    )
+    identity.write_store_file(disk, making, file)
 
 
 def find_store(start: Path) -> Path:

@@ -11,6 +11,7 @@
     │   ├── NoSuchEntity     the entity a caller names is not there
     │   └── NoSuchRecord     the log has no record with this seq
     ├── DamagedStore         local data is not what it must be
+    │   ├── KeyMissing            the private key is not on this machine, or is none [I1]
     │   ├── LogShorterThanKnown   records were lost: caches remember more than the log holds [J11]
     │   ├── CacheUnreadable       a cache is no such cache: it is dropped and built again [T1]
     │   └── CursorUnreadable      what a reader has seen cannot be told [J11]
@@ -96,6 +97,10 @@ class EntityRedacted(InvalidInput):
 
 class DamagedStore(JournalError):
     """Local data cannot be read as what it must be; it is left as found."""
+
+
+class KeyMissing(DamagedStore):
+    """The private key of the store is not here or cannot be read: nothing can be signed."""
 
 
 class LogShorterThanKnown(DamagedStore):

@@ -17,7 +17,7 @@ import msgspec
 from blake3 import blake3
 
 from journal.disk import Disk
-from journal.errors import DamagedStore, FormatTooNew, NotAStore
+from journal.errors import DamagedStore, FormatTooNew, KeyMissing, NotAStore
 from journal.machine import Machine
 from journal.model import STORE_FORMAT
 
@@ -69,16 +69,16 @@ def make_key(disk: Disk, data_folder: Path, seed: bytes | None = None) -> bytes:
 
 
 def read_key(disk: Disk, data_folder: Path, origin: str) -> bytes:
-    """The raw private key (32 bytes) of an origin; DamagedStore when it is not there: then renew is the way [I2]."""
+    """The raw private key (32 bytes) of an origin; KeyMissing when it is not there: then renew is the way [I2]."""
     path = key_path(data_folder, origin)
     data = disk.read_if_there(path)
     if data is None:
-        raise DamagedStore("the private key of this store is not here", path=path, rule="I1")
+        raise KeyMissing("the private key of this store is not here", path=path, rule="I1")
     with contextlib.suppress(ValueError):
         key = base64.b64decode(data.strip(), validate=True)
         if len(key) == 32:
             return key
-    raise DamagedStore("not a private key", path=path, rule="I1")
+    raise KeyMissing("not a private key", path=path, rule="I1")
 
 
 def read_store_file(disk: Disk, folder: Path) -> StoreFile:
@@ -95,6 +95,12 @@ def read_store_file(disk: Disk, folder: Path) -> StoreFile:
         return msgspec.convert(value, StoreFile)
     except (ValueError, RecursionError) as error:
         raise DamagedStore(f"not a store file: {error}", path=path) from None
+
+
+def write_store_file(disk: Disk, folder: Path, file: StoreFile) -> None:
+    """Replace store.json durably; DiskFailed leaves the old one."""
+    value = msgspec.to_builtins(file)
+    disk.replace_durably(folder / STORE_FILE, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def fingerprint(machine: Machine, folder: Path) -> dict[str, str]:
@@ -139,7 +145,19 @@ def moved_words(facts: Sequence[str]) -> str:
 
 
 def published_seq(local: Mapping[str, Any]) -> int:
-    """The highest seq that others were told of, as local.json has it of the last publish; 0 before the first [J11]."""
+    """The highest seq that others were told of, as local.json has it of the last publish; 0 before the first [J11].
+
+    Under a new identity it is that of the former one until the next publish: the log held it, and must hold it still.
+    """
     published = local.get("published")
     seq = published.get("last_seq") if isinstance(published, dict) else None
     return seq if isinstance(seq, int) else 0
+
+
+def published_of(local: Mapping[str, Any], file: StoreFile) -> dict[str, Any] | None:
+    """What local.json keeps of the last publish under the origin in force, None when there was none yet."""
+    published = local.get("published")
+    if not isinstance(published, dict):
+        return None
+    first = file.previous[0].origin if file.previous else file.origin_store_id  # older programs named no origin
+    return published if published.get("origin", first) == file.origin_store_id else None

@@ -240,6 +240,16 @@ class Log:
         before = [segment for segment in segments if segment.first_seq <= seq + 1] or segments[:1]
         return self._start_of(before[-1])
 
+    def c_at(self, seq: int) -> bytes | None:
+        """The c of the record with a seq, c_0 for 0; None when there is no such record. Reads one segment."""
+        if seq == 0:
+            return self.start().c
+        for gap in self.gaps(self.position_at(seq - 1)):
+            for entry in gap.entries:
+                if entry.record.seq >= seq:
+                    return entry.line.c if entry.record.seq == seq else None
+        return None
+
     def line_at(self, place: Place) -> bytes:
         """The bytes of one line, checked against the line before it; DamagedStore when it is not as it was written."""
         segment = Segment(place.segment, self.path(place.segment))
@@ -347,19 +357,21 @@ class Log:
 
         Durable on return. Raises DiskFailed with the log as it was, StoreReadOnly when that could not be had.
         """
-        data, places, offset = bytearray(), [], position.size
+        places, offset = [], position.size
         for line in lines:
-            data += b"\n" + line + b"\n"
             places.append(Place(position.segment, offset + 1, len(line)))
             offset += len(line) + 2
-        self._disk.append(self.path(position.segment), bytes(data), position.size)
+        self._disk.append(self.path(position.segment), _framed(lines), position.size)
         return places
 
-    def roll(self, position: Position, origin: str, previous: Sequence[Any]) -> Position:
-        """Begin the next segment, whole and durable, and return the position in it [J8]. The old one must be synced."""
+    def roll(self, position: Position, origin: str, previous: Sequence[Any], lines: Sequence[bytes] = ()) -> Position:
+        """Begin the next segment, whole and durable with its first lines, and return the position behind its header.
+
+        The old one must be synced [J8]. Where it holds no record yet, the new one takes its place.
+        """
         first_seq = position.seq + 1
         header = encode_header(origin, first_seq, position.c, previous) + b"\n"
-        self._disk.replace_durably(self.path(first_seq), header)
+        self._disk.replace_durably(self.path(first_seq), header + _framed(lines))
         return Position(position.seq, position.c, first_seq, len(header), len(header))
 
     def path(self, first_seq: int) -> Path:
@@ -373,6 +385,11 @@ class Log:
     def _start_of(self, segment: Segment) -> Position:
         header, length = self.header(segment)
         return Position(header.first_seq - 1, bytes.fromhex(header.prev_c), segment.first_seq, length, 0)
+
+
+def _framed(lines: Sequence[bytes]) -> bytes:
+    """Lines as they stand in a segment [J5]."""
+    return b"".join(b"\n" + line + b"\n" for line in lines)
 
 
 def _last_c(before: bytes) -> bytes | None:

@@ -83,7 +83,7 @@ class LogWalk:
         self.blobs: set[BlobRef] = set()  # those that records refer to
         self._log = log
         self._found = found
-        self._origins = origins
+        self._origins = origins  # the oldest first
         self._known_seq = known_seq
 
     def walk(self, extents: Sequence[Extent]) -> None:
@@ -127,8 +127,8 @@ class LogWalk:
             if header.first_seq != 1:
                 what = f"the log begins at seq {header.first_seq}"
                 wrong.append(f"{what}: older records are gone [J11], from journal/archive too")
-            elif bytes.fromhex(header.prev_c) != chain_start(header.origin_store_id):
-                wrong.append("the chain does not begin with the origin [J4]")
+            elif bytes.fromhex(header.prev_c) != chain_start(self._origins[0]):
+                wrong.append("the chain does not begin with the first origin [J4]")
         elif bytes.fromhex(header.prev_c) != self.position.c:
             wrong.append(f"does not go on from seq {self.position.seq}: records before it are damaged or gone [J8]")
             self.tell_loose_end()

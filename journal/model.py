@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -269,6 +269,20 @@ class Written(NamedTuple):
     item_id: str | None
     entity_rev: int | None
     c: str
+
+
+class Entity(NamedTuple):
+    """A live entity: its head and its payload as a value."""
+
+    head: LocalHead
+    payload: dict[str, Any]
+
+
+class Committed(NamedTuple):
+    """What a mutation left on disk."""
+
+    written: list[Written]
+    cache_problem: str | None  # the records are safe; index or files will be caught up by the next command
 
 
 def check_item_type(item_type: str) -> str:

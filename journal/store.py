@@ -10,14 +10,13 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from journal import archive, checkpoints, identity
 from journal.archive import Archived
-from journal.birth import LOCK_FILE, STORE_FOLDER, make_store
+from journal.birth import LOCK_FILE, STORE_FOLDER, check_name, make_store
 from journal.caches import BUSY, Caches
 from journal.checkpoints import Taken
-from journal.codec import Entry, Line, encode_payload, torn_note
 from journal.cursors import Cursors, Unseen
 from journal.disk import Disk
 from journal.entity_files import EntityFiles
@@ -28,29 +27,17 @@ from journal.identity import Previous, StoreFile
 from journal.index import Position, Torn
 from journal.log import Gap, Log
 from journal.machine import Machine, default_data_folder
-from journal.model import JOURNAL_TYPE, ROLL_BYTES, BlobRef, Decided, Draft, LocalHead, Record, Written
-from journal.mutation import Author, Mutation, seal
-from journal.projection import changes_entity, decided_of, head_of
+from journal.model import ROLL_BYTES, BlobRef, Committed, Decided, Entity, LocalHead, Record
+from journal.mutation import Author, Mutation
 from journal.redaction import Redaction, is_left
 from journal.schemas import lifted
+from journal.takeover import Renewed, is_under, left_at, new_file
 from journal.verification import verify
+from journal.writing import Writer
 
 LOCK_TIMEOUT_SECONDS: Final = 10.0
+_RENEWING: Final = Author("identity")  # the agent of what is written anew under a new identity
 _READ_LOCK_SECONDS: Final = 0.05  # a reader rather serves marked `stale` than waits
-
-
-class Entity(NamedTuple):
-    """A live entity: its head and its payload as a value."""
-
-    head: LocalHead
-    payload: dict[str, Any]
-
-
-class Committed(NamedTuple):
-    """What a mutation left on disk."""
-
-    written: list[Written]
-    cache_problem: str | None  # the records are safe; index or files will be caught up by the next command
 
 
 class Store:
@@ -71,6 +58,7 @@ class Store:
         self._cursors = Cursors(disk, folder, self._log)
         self.redaction = Redaction(self, self._log, self._caches)
         self._locked_by: int | None = None  # the process that holds the lock through this Store
+        self._taken_over = ("", 0)  # the origin and segment that were last seen to go together
         self._mutating = False
         self._newer: dict[tuple[str, str], LocalHead] = {}  # read through the log while another process writes
 
@@ -151,7 +139,7 @@ class Store:
         return identity.key_path(self.data_folder, self.origin)
 
     def private_key(self) -> bytes:
-        """The raw private key; DamagedStore when it is not on this machine."""
+        """The raw private key; KeyMissing when it is not on this machine."""
         return identity.read_key(self.disk, self.data_folder, self.origin)
 
     def moved(self) -> list[str]:
@@ -175,6 +163,10 @@ class Store:
     def local(self) -> dict[str, Any]:
         """local.json: where the store stands, and what callers keep beside that."""
         return identity.read_local(self.disk, self.folder)
+
+    def published(self) -> dict[str, Any] | None:
+        """What local.json keeps of the last publish under the origin in force; None before the first."""
+        return identity.published_of(self.local(), self.file)
 
     def update_local(self, **values: Any) -> None:
         """Change keys of local.json, durably, under the store lock."""
@@ -217,8 +209,7 @@ class Store:
         DamagedStore, FormatTooNew with nothing written; DiskFailed with the log as it was [J5]. `last_commit` holds
         what was written.
         """
-        if self._mutating:
-            raise StoreLocked("a mutation of this store is open already", path=self.folder, rule="J9")
+        self._refuse_when_mutating()
         self.last_commit = Committed([], None)
         with self.lock():
             position = self._ready()
@@ -229,7 +220,12 @@ class Store:
             finally:
                 self._mutating = False
             if mutation.drafts:
-                self._commit(mutation, position, Author(agent, agent_id, session_id))
+                writer = self._writer(position, Author(agent, agent_id, session_id))
+                self.last_commit = writer.commit(mutation.drafts, mutation.head, self.roll_bytes)
+
+    def _refuse_when_mutating(self) -> None:
+        if self._mutating:
+            raise StoreLocked("a mutation of this store is open already", path=self.folder, rule="J9")
 
     def settle(self) -> Position:
         """Catch up and make the tail durable, before others are told of it [J7]; the caller holds `lock()`.
@@ -242,72 +238,48 @@ class Store:
 
     def _ready(self) -> Position:
         """The end of the log, once it is sure that this store may write there."""
+        self.file = identity.read_store_file(self.disk, self.folder)  # another process may have renewed it [I2]
         local = self.local()
         self._refuse_when_copied(local)
         position = self._caches.catch_up(identity.published_seq(local))
+        if (self.origin, position.segment) != self._taken_over and not is_under(self._log, self.file):
+            position = self._take_over(position)
+        self._taken_over = self.origin, position.segment
         if is_left(local, "store") and self.redaction.finish():  # what an interrupted one left comes first [J16]
             position = self._caches.catch_up(identity.published_seq(local))
         return position
 
-    def _commit(self, mutation: Mutation, position: Position, author: Author) -> None:
-        position = self._note_torn_tail(mutation, position, author)
-        position = self._roll_when_full(position)
-        records, _ = self._append(mutation.drafts, mutation, position, author)
-        written = [Written(r.seq, r.action, r.item_type, r.item_id, r.entity_rev, r.c) for r in records]
-        self.last_commit = self.last_commit._replace(written=written)
+    def _writer(self, position: Position, author: Author) -> Writer:
+        return Writer(self._log, self._caches, self.machine, self.file, author, position)
 
-    def _append(
-        self, drafts: Sequence[Draft], mutation: Mutation, position: Position, author: Author, *, skipped: int = 0
-    ) -> tuple[list[Record], Position]:
-        """Write one batch behind a position, durably, and then let the caches know."""
-        sealed = seal(
-            drafts,
-            origin=self.origin,
-            last_seq=position.seq + skipped,
-            last_c=position.c,
-            author=author,
-            machine=self.machine,
-            head=mutation.head,
-        )
-        self._log.blobs.settle(drafts)  # before the lines that refer to them [J13]
-        places = self._log.append(position, [item.line for item in sealed])
-        end = places[-1].offset + places[-1].length + 1
-        after = Position(sealed[-1].record.seq, sealed[-1].c, position.segment, end, end)
-        heads = [
-            head_of(Entry(Line(place.offset, item.line, item.c), item.record, False), place.segment, self.origin)
-            for item, place in zip(sealed, places, strict=True)
-            if changes_entity(item.record)
-        ]
-        records = [item.record for item in sealed]
-        inline = {record.seq: data for record in records if (data := record.payload_bytes) is not None}
-        decided = [found for record in records if (found := decided_of(record)) is not None]
-        self._tell(self._caches.absorb(heads, after, decided, inline))
-        return records, after
+    # --- a new identity [I2] ---
 
-    def _note_torn_tail(self, mutation: Mutation, position: Position, author: Author) -> Position:
-        """Name what a crash left behind the last good record, in one record of its own, before the caller's [J7].
+    def renew(self, *, at: int | None = None, name: str | None = None, seed: bytes | None = None) -> Renewed:
+        """Leave the origin in force at seq `at`, or at the end of the log, and go on under a new one [I2].
 
-        Its own write and fsync: so the unsynced end of a log is always one batch, which tells tails from damage.
+        The key is on disk before anything speaks of it; store.json is what decides; the first segment under the new
+        origin follows here or before the next write. So a crash leaves the old identity or the new one, whole.
+        InvalidInput when no record has that seq, or for a name nobody could show; else as `mutate`, never StoreCopied.
         """
-        torn = self._log.tail_bytes(position).lstrip(b"\n") if position.offset < position.size else b""
-        if not torn:
-            return position
-        note, top_seq = torn_note(torn, self._log.path(position.segment).name, position.size, position.seq)
-        draft = Draft("journal_note", JOURNAL_TYPE, payload=encode_payload(note), summary="torn tail")
-        return self._append([draft], mutation, position, author, skipped=top_seq - position.seq)[1]
+        self._refuse_when_mutating()
+        with self.lock():
+            self.file = identity.read_store_file(self.disk, self.folder)
+            writer = self._writer(self._caches.catch_up(identity.published_seq(self.local())), _RENEWING)
+            writer.note_torn_tail(self.head)
+            end = writer.position
+            self._log.sync(end)  # what we leave must be on disk before we say where it ends [J7]
+            left = left_at(self._log, end, at, self.file, self.local())
+            name = self.name if name is None else check_name(name)
+            file = new_file(self.file, left, name, identity.make_key(self.disk, self.data_folder, seed))
+            identity.write_store_file(self.disk, self.folder, file)
+            self.file = file
+            self.keep_identity()
+            return Renewed(left, self._take_over(end).seq - end.seq)
 
-    def _roll_when_full(self, position: Position) -> Position:
-        is_empty = position.segment > position.seq
-        if is_empty or position.size < self.roll_bytes:
-            return position
-        self._log.sync(position)  # nothing may stand behind a tail that is not on disk [J7]
-        previous = [{"origin": p.origin, "last_seq": p.last_seq, "c": p.c, "t": p.t} for p in self.file.previous]
-        position = self._log.roll(position, self.origin, previous)
-        self._tell(self._caches.sync_files())
-        return position
-
-    def _tell(self, problem: str | None) -> None:
-        self.last_commit = Committed(self.last_commit.written, problem or self.last_commit.cache_problem)
+    def _take_over(self, position: Position) -> Position:
+        writer = self._writer(position, _RENEWING)
+        writer.take_over(self.head)
+        return writer.position
 
     # --- reading ---
 

@@ -76,7 +76,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     _check_identity(folder, file, found)
     checkpoints = Checkpoints(disk, log)
     remembered = _remember(disk, folder, log, checkpoints, found)  # before the log is: so the log holds all of it
-    origins = [file.origin_store_id, *(previous.origin for previous in file.previous)]
+    origins = [*(previous.origin for previous in file.previous), file.origin_store_id]
     walk = LogWalk(log, found, origins, max(remembered.seqs.values()))
     walk.c_of = dict.fromkeys(remembered.seqs.values())
     walk.stops = Comparison(checkpoints, found).stops()

@@ -203,6 +203,15 @@ class Console:
         """Tell a program what went wrong."""
         self._tell(report.dump(document))
 
+    def ask(self, question: str) -> bool | None:
+        """Ask a person for yes or no; None where there is nobody to ask: no terminal, or --json."""
+        if self.json or sys.stdin is None or not (sys.stdin.isatty() and self._error.isatty()):
+            return None
+        self.flush()
+        self._error.write(f"{clean(question)} [y/N] ")
+        self._error.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
     def _tell(self, line: str) -> None:
         with contextlib.suppress(OSError):  # nobody is left to be told
             self._error.write(line + "\n")

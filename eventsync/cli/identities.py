@@ -1,4 +1,4 @@
-"""Commands on who a store is: identity show, identity keep."""
+"""Commands on who a store is: identity show, keep, renew, republish."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import click
 from eventsync import app, report
 from eventsync.cli.commands import Command, Group, opened_store, pass_console
 from eventsync.cli.console import Console
+from federation.errors import DecisionNeeded
 
 identity = Group(
     name="identity",
     help="Who this store is, and whether it is still the one it was.",
-    sections={"Commands": {"show": f"{__name__}:identity_show", "keep": f"{__name__}:identity_keep"}},
+    sections={"Commands": {name: f"{__name__}:identity_{name}" for name in ("show", "keep", "renew", "republish")}},
 )
 
 
@@ -39,3 +40,60 @@ def identity_keep(console: Console) -> None:
         if console.json:
             console.document({"origin_store_id": store.origin, "path": str(store.folder), "moved": moved})
         console.note(report.kept_line(store.origin, moved))
+
+
+@click.command(
+    "renew",
+    cls=Command,
+    document="identity renew",
+    example="""
+    eventsync identity renew --name laptop
+    eventsync identity renew --at 41 --yes
+    """,
+)
+@click.option("--at", metavar="SEQ", type=click.IntRange(min=0), help="Leave the old identity at this record.")
+@click.option("--name", help="Another label for people.")
+@click.option("--publish-live", is_flag=True, help="Write all that is live again, for readers of the new feed alone.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_console
+def identity_renew(console: Console, at: int | None, name: str | None, publish_live: bool, yes: bool) -> None:
+    """Give this store an identity of its own: because it is a copy, was restored, or its key is lost.
+
+    Its records stay its own, and the next ones go out under the new identity. What another copy goes on writing under
+    the old one can be pulled. What this copy wrote after SEQ is written once more, so that nothing is lost.
+    """
+    from eventsync import renewing
+
+    with opened_store(console) as store:
+        if not yes:
+            for line in report.prospect_lines(renewing.prospect(store, at)):
+                console.note(line)
+            answer = console.ask("take a new identity? this cannot be taken back")
+            if not answer:
+                text = "a new identity cannot be taken back: it needs --yes" if answer is None else "left as it is"
+                raise DecisionNeeded(text, rule="I2")
+        renewed = renewing.renew(store, console.around, at, name)
+        behind = renewing.standing_behind(store)
+        if publish_live or (behind and not yes and console.ask(f"{report.behind_line(behind)}; show them again?")):
+            renewed = renewed._replace(republished=renewed.republished + renewing.show_again(store, console.around))
+            behind = 0
+        if console.json:
+            console.document(report.renewal_document(renewed, behind))
+        for line in report.renewal_lines(renewed, behind):
+            console.note(line)
+
+
+@click.command("republish", cls=Command, document="identity republish", example="eventsync identity republish")
+@pass_console
+def identity_republish(console: Console) -> None:
+    """Write again, as copies, what stands only in the feeds of identities that this store had before.
+
+    Whoever has it already is not asked again. The next publish shows it.
+    """
+    from eventsync import renewing
+
+    with opened_store(console) as store:
+        count = renewing.show_again(store, console.around)
+        if console.json:
+            console.document({"origin_store_id": store.origin, "republished": count})
+        console.note(report.republished_line(count))

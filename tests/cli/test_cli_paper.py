@@ -21,12 +21,10 @@ import pytest
 from pydantic import BaseModel
 
 from eventsync import exits, report
-from eventsync.app import Surroundings, facts_of
-from eventsync.app import opened as opened_store
 from eventsync.cli import program as root
 from eventsync.cli.commands import common_options
 from eventsync.config import Config, Remote
-from journal import Parked, Previous
+from journal import Parked
 from tests.cli.answers import ROOT, Answer, Run
 from tests.cli.test_help import COMMANDS
 
@@ -402,10 +400,11 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("put", "plan", "p9", "--set", "a=1", code=22, store=tmp_path / "copy")
     tell("identity", "show", store=tmp_path / "copy")
     tell("identity", "keep", store=tmp_path / "copy")
+    tell("identity", "renew", code=22, store=tmp_path / "copy")
+    tell("identity", "renew", "--yes", store=tmp_path / "copy")
+    tell("identity", "republish", store=tmp_path / "copy")
+    tell("identity", "show", store=tmp_path / "copy")
     tell("demo")
-    with opened_store(Surroundings(store=str(ben))) as store:
-        facts = facts_of(store)._replace(previous=[Previous(origin=store.origin, last_seq=1, c="c", t="t")])
-        tell.documents["identity show"].append(report.identity_document(facts))
     return tell
 
 

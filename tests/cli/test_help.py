@@ -142,7 +142,7 @@ def test_commands_and_options_are_completed(program: Program) -> None:
         return [line.partition(",")[2] for line in program(env=env).out.splitlines()]
 
     assert completed("eventsync reb") == ["rebuild"]
-    assert completed("eventsync identity ") == ["show", "keep"]
+    assert completed("eventsync identity ") == ["show", "keep", "renew", "republish"]
     assert "--deleted" in completed("eventsync ls --")
 
 

@@ -205,7 +205,7 @@ def test_a_moved_store_is_told_in_words_with_what_can_be_done(
     for told in (refused, warned):
         assert "copied, moved or restored: its path and folder differ" in told
         assert "`eventsync identity keep` if it was moved" in told
-        assert "`eventsync init` elsewhere and pull from this one" in told
+        assert "`eventsync identity renew` if another one goes on" in told
 
 
 def test_identity_keep_never_asks_and_may_be_repeated(run: Run, store: Path) -> None:

@@ -17,6 +17,7 @@ from tests.property.causality_stores import Decision, Held, Key, Line, MemorySto
 
 CLAIMED: Final = "records with claims"
 ASKED_AGAIN: Final = "known by claims only, so asked again"
+UNSURE: Final = "of an edit that was never shown and only a copy of the store can know, so asked"
 FLAGGED: Final = "honest, and called a liar"
 PASSED_ON: Final = "honest, and unreadable by a lie it passed on"
 HIDDEN: Final = "hidden by a lie that was accepted"
@@ -62,6 +63,18 @@ class Oracle:
         self._known: dict[str, set[tuple[Key, Ref]]] = {}  # by context, so for good
         self._kept: dict[str, KeptVerdicts] = {}
 
+    def renewed(self, before: str, after: str) -> None:
+        """A store goes on under another origin: what was settled stays so, and every verdict is asked anew."""
+        self._known[after] = set(self._known.get(before, ()))
+
+    def known_by(self, origin: str) -> set[tuple[Key, Ref]]:
+        """What a store knew so far, for a backup of it."""
+        return set(self._known.get(origin, ()))
+
+    def restored(self, origin: str, known: set[tuple[Key, Ref]]) -> None:
+        """A store is what it was at a backup."""
+        self._known[origin] = set(known)
+
     # --- verdicts ---
 
     def check(self, store: MemoryStore) -> None:
@@ -91,6 +104,9 @@ class Oracle:
         if wanted is Verdict.KNOWN and found in (Verdict.CONFLICT, Verdict.IDENTICAL) and _only_claimed(store, line):
             self.counts[ASKED_AGAIN] += 1
             return
+        if wanted in (Verdict.UPDATE, Verdict.GONE) and found is Verdict.CONFLICT and _is_secret(store, line):
+            self.counts[UNSURE] += 1
+            return
         raise Broken(f"it must be {wanted} [K3]")
 
     def _check_safety(self, store: MemoryStore, line: Line, judgement: Judgement) -> None:
@@ -109,8 +125,8 @@ class Oracle:
         if found is Verdict.NEW or (found is Verdict.IDENTICAL and not _identical(held, line)):
             raise Broken("that is not what is here [K3]")
         version = Ref(*held.head.version[:2])
-        is_shown = version.origin != store.origin or version.seq in store.feed.lines
-        if found in (Verdict.UPDATE, Verdict.GONE) and not is_shown:
+        is_sure = version in line.truth or not store.is_self(*version) or was_shown(store, held)
+        if found in (Verdict.UPDATE, Verdict.GONE) and not is_sure:
             raise Broken("it would go over an edit that nobody was ever shown [K4]")
         if found is Verdict.KNOWN and decision_on(store, line) is None:
             self._check_known(line, held)
@@ -188,7 +204,7 @@ class KeptVerdicts:
             waits = (judgement.waits_on, judgement.root_waits_on)
             if (
                 line.key in touched
-                or (published and judgement.false_entry is not None)
+                or (published and (judgement.false_entry is not None or judgement.waits_on is not None))
                 or any(wait is not None and store.pin(wait[0]) >= wait[1] for wait in waits)
             ):
                 del self._rows[name]
@@ -210,6 +226,17 @@ def _is_false_copy(store: MemoryStore, line: Line) -> bool:
         return False
     same_entity = shown.key == line.key and shown.foreign.tombstone == line.foreign.tombstone
     return not (shown.own == root and shown.foreign.root is None and same_entity and same_payload(shown, line))
+
+
+def was_shown(store: MemoryStore, held: Held) -> bool:
+    """Whether our feeds, or one that went on under a former origin, show this version of ours or a copy of it."""
+    return any(store.shown(seq) for seq in (held.head.version.seq, held.line.record.seq))
+
+
+def _is_secret(store: MemoryStore, line: Line) -> bool:
+    """Whether the local version is ours and shown by no feed we know: only a copy of this store can include it [K4]."""
+    held = store.heads[line.key]
+    return store.is_self(*held.head.version[:2]) and not was_shown(store, held)
 
 
 def _only_claimed(store: MemoryStore, line: Line) -> bool:

@@ -17,8 +17,10 @@ from federation.causality import Facts, ForeignHead, Joined, Judgement
 from federation.model import Verdict
 from journal import ActionClass, Draft, Entry, LocalHead, Machine, Record, Ref, Version, chain_start
 from journal import Line as JournalLine
+from journal.identity import Previous
 from journal.mutation import Author, seal
 from journal.projection import head_of
+from journal.renewal import is_own, leave, taken_over
 
 Key = tuple[str, str]
 Decided = tuple[Version, Key]  # a decision covers a version of one entity, and no other [K5]
@@ -92,6 +94,7 @@ class Rules(NamedTuple):
     )
     covers: Callable[[Decisions, Version, Key], bool] = lambda decisions, version, key: (version, key) in decisions
     facts: Callable[[Facts], Facts] = lambda facts: facts
+    taken_over: Callable[[LocalHead, bytes | None, Mapping[str, int]], Draft] = taken_over
 
 
 def named(what: str | Ref) -> str:
@@ -102,14 +105,21 @@ def named(what: str | Ref) -> str:
 class Feed:
     """What an origin showed so far; skips are seqs without a line. Append-only, so an older state is a lower seq."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
         self.lines: dict[int, Line] = {}
         self.states: list[int] = []  # last_seq of each publish
 
     @property
     def last_seq(self) -> int:
         """Up to where the newest state goes."""
-        return self.states[-1] if self.states else 0
+        return self.states[-1] if self.states else self.start
+
+    def copied(self) -> Feed:
+        """The same feed, which goes on by itself."""
+        found = Feed(self.start)
+        found.lines, found.states = dict(self.lines), list(self.states)
+        return found
 
 
 class Mirror:
@@ -119,6 +129,12 @@ class Mirror:
         self.pin = 0
         self.lines: dict[int, Line] = {}
         self.newest: dict[Key, Line] = {}
+
+    def copied(self) -> Mirror:
+        """The same mirror, which goes on by itself."""
+        found = Mirror()
+        found.pin, found.lines, found.newest = self.pin, dict(self.lines), dict(self.newest)
+        return found
 
 
 class _Clockwork:
@@ -141,6 +157,8 @@ class MemoryStore:
 
     def __init__(self, origin: str, rules: Rules) -> None:
         self.origin = origin
+        self.previous: list[Previous] = []
+        self.former_feeds: dict[str, Feed] = {}
         self.log: list[Line] = []
         self.heads: dict[Key, Held] = {}
         self.feed = Feed()
@@ -207,6 +225,63 @@ class MemoryStore:
         del self.decisions[rejected]
         self._append(Draft("reopen", *key, root=str(version)), frozenset())
         self.rejections = [other for other in self.rejections if other != rejected]
+
+    # --- copies and new identities [I2] ---
+
+    def copied(self) -> MemoryStore:
+        """The same store in another place, as `cp -r` or a backup makes it. Both think that they are it."""
+        found = MemoryStore(self.origin, self._rules)
+        found.previous, found.log, found.heads = list(self.previous), list(self.log), dict(self.heads)
+        found.feed, found.decisions = self.feed.copied(), dict(self.decisions)
+        found.former_feeds = {origin: feed.copied() for origin, feed in self.former_feeds.items()}
+        found.mirrors = {origin: mirror.copied() for origin, mirror in self.mirrors.items()}
+        found.rejections, found._c = list(self.rejections), self._c
+        return found
+
+    def renew(self, origin: str, at: int | None = None) -> list[Line]:
+        """Go on under a new origin; what was written after seq `at` under the old one is written anew."""
+        at = self.last_seq if at is None else at
+        former = {line.origin for line in self.log} | {self.origin}
+        self.former_feeds[self.origin], self.feed = self.feed, Feed(at)
+        self.previous = leave(self.previous, Previous(self.origin, at, "", ""))
+        self.origin, self._machine = origin, cast("Machine", _Clockwork(origin))
+        told = []
+        for key, (head, line) in list(self.heads.items()):
+            if line.record.seq <= at:
+                continue
+            kept = {name: self._newest_own(name, key) for name, seq in head.context.items() if self._is_left(name, seq)}
+            draft = self._rules.taken_over(head, line.record.payload_bytes, kept)
+            truth = frozenset(ref for ref in line.truth if ref.origin not in former or not self._is_left(*ref))
+            told.append(self._append(draft, truth, lied=line.lied))
+        return told
+
+    def _is_left(self, origin: str, seq: int) -> bool:
+        """Whether a seq of a former origin stands in our log and is not ours any more."""
+        return seq <= len(self.log) and self.log[seq - 1].origin == origin and not is_own(self.previous, origin, seq)
+
+    def _newest_own(self, origin: str, key: Key) -> int:
+        found = [line for line in self.log if line.key == key and changes_entity(line) and line.foreign.root is None]
+        mine = [line.record.seq for line in found if line.origin == origin and self.is_self(origin, line.record.seq)]
+        return max(mine, default=0)
+
+    def republish(self) -> list[Line]:
+        """Show again, as copies, what stands in the feeds of former origins only: live entities, unseen deletions."""
+        return [
+            self._append(
+                Draft(
+                    "delete" if head.deleted else "backfill",
+                    *line.key,
+                    line.record.payload_bytes,
+                    root=str(head.version),
+                    context=head.context,
+                    claims=head.claims,
+                ),
+                line.truth,
+                lied=line.lied,
+            )
+            for head, line in list(self.heads.values())
+            if line.origin != self.origin and not head.private and not (head.deleted and self.shown(line.record.seq))
+        ]
 
     def _append(self, draft: Draft, truth: Truth, *, lied: bool = False) -> Line:
         found = seal(
@@ -277,13 +352,17 @@ class MemoryStore:
             return False
         private = {line.key: line.record.private for line in new}
         for line in new:
-            if not (line.record.private or private[line.key] or line.record.item_type in withheld):
+            withheld_now = line.record.private or private[line.key] or line.record.item_type in withheld
+            if line.origin == self.origin and not withheld_now:
                 self.feed.lines[line.record.seq] = line
         self.feed.states.append(self.last_seq)
         return True
 
     def take(self, origin: str, lines: Mapping[int, Line], last_seq: int) -> bool:
-        """Take a state of a feed into the mirror; an older one than we hold is stale and changes nothing [F5]."""
+        """Take a state of a feed into the mirror; an older one than we hold is stale and changes nothing [F5].
+
+        What is ours under a former origin makes no candidate [F8].
+        """
         mirror = self.mirrors.get(origin) or Mirror()
         if last_seq <= mirror.pin or origin == self.origin:
             return False
@@ -291,7 +370,7 @@ class MemoryStore:
         for seq in range(mirror.pin + 1, last_seq + 1):
             if seq in lines:
                 mirror.lines[seq] = lines[seq]
-                if changes_entity(lines[seq]):
+                if changes_entity(lines[seq]) and not self.is_self(origin, seq):
                     mirror.newest[lines[seq].key] = lines[seq]
         mirror.pin = last_seq
         return True
@@ -318,11 +397,14 @@ class MemoryStore:
 
     def is_self(self, origin: str, seq: int) -> bool:
         """Whether a record is ours."""
-        return origin == self.origin
+        return origin == self.origin or is_own(self.previous, origin, seq)
 
-    def shown(self, origin: str, seq: int) -> bool:
-        """Whether our feed shows it."""
-        return seq in self.feed.lines
+    def shown(self, seq: int) -> bool:
+        """Whether our feed shows it; of a former origin whether our feed did, or the one that went on under it."""
+        origin = next((entry.origin for entry in self.previous if seq <= entry.last_seq), self.origin)
+        if origin == self.origin:
+            return seq in self.feed.lines
+        return seq in self.former_feeds[origin].lines or (origin in self.mirrors and seq in self.mirrors[origin].lines)
 
     def pin(self, origin: str) -> int:
         """Up to where our mirror of an origin goes."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from federation.model import OPEN_VERDICTS, Verdict
 from journal import Draft, Ref, Version
 from tests.property.causality_oracle import Broken, Oracle
-from tests.property.causality_stores import Key, Line, MemoryStore, Rules, changes_entity, named
+from tests.property.causality_stores import Feed, Key, Line, MemoryStore, Rules, changes_entity, named
 
 ENTITIES: Final[tuple[Key, ...]] = (("plan", "x"), ("note", "y"))
 AS_THEY_ARE: Final = frozenset([Verdict.NEW, Verdict.UPDATE, Verdict.GONE, Verdict.IDENTICAL])
@@ -25,6 +25,9 @@ VERBS: Final = {
     "write": 14, "remove": 3, "publish": 8, "pull": 8, "pull old": 3, "relay": 5, "sync": 14, "pass on": 16,
     "accept": 14, "accept all": 4, "theirs": 5, "merge": 3, "reject": 2, "reopen": 1,
 }  # fmt: skip
+# What happens to whole stores [I2]; and how many identities there are at most in one world.
+FATES: Final = {"copy": 4, "renew": 2, "back up": 3, "restore": 3, "republish": 3}
+MOST_IDENTITIES: Final = 8
 
 
 class Shape(NamedTuple):
@@ -64,6 +67,7 @@ def trace(seed: int, *, liar: bool = False) -> Trace:
     stores = rng.randint(3 if liar else 2, 5)
     shape = Shape(stores, rng.randint(1, 2), _topology(rng, stores), rng.randrange(stores) if liar else None)
     verbs = VERBS | {"lie": 30, "reject": 8} if liar else VERBS
+    verbs = verbs | FATES if seed % 4 == 3 else verbs
     chosen = rng.choices(list(verbs), list(verbs.values()), k=rng.randint(30, 80))
     return Trace(
         shape, tuple(Step(verb, rng.randrange(stores), rng.randrange(1 << 20), _value(rng)) for verb in chosen)
@@ -96,7 +100,7 @@ def _topology(rng: random.Random, stores: int) -> tuple[tuple[int, ...], ...]:
 
 def origin_of_model(number: int) -> str:
     """The origin of the nth store; people read its fourth letter."""
-    return "es1" + "abcdefg"[number] * 32
+    return "es1" + "abcdefghijkl"[number] * 32
 
 
 class World:
@@ -109,6 +113,10 @@ class World:
         liar = None if shape.liar is None else self.stores[shape.liar].origin
         self.oracle = Oracle(liar)
         self.story: list[str] = []
+        self.sees = [list(near) for near in shape.sees]
+        self.bus = {store.origin: store.feed for store in self.stores}
+        self._served = [[store.origin] for store in self.stores]  # the feeds that stand where each store pushes
+        self._backups: dict[int, tuple[MemoryStore, set[tuple[Key, Ref]]]] = {}
         self._verbs: dict[str, Verb] = {
             "write": self._write,
             "remove": self._remove,
@@ -125,6 +133,11 @@ class World:
             "reject": self._reject,
             "reopen": self._reopen,
             "lie": self._lie,
+            "copy": self._copy,
+            "renew": self._renew,
+            "back up": self._back_up,
+            "restore": self._restore,
+            "republish": self._republish,
         }
 
     def play(self, steps: Sequence[Step]) -> None:
@@ -134,12 +147,16 @@ class World:
 
     def do(self, step: Step) -> None:
         """Do one step, then look at every verdict of the store that did it."""
-        store = self.stores[step.store]
+        # Copies come after those that were there from the beginning: half of what they could do is theirs.
+        extra = len(self.stores) - self.shape.stores
+        number = self.shape.stores + step.value % extra if extra and step.pick % 3 == 0 else step.store
+        store = self.stores[number]
         if step.verb == "lie" and self.shape.liar is not None:
             store = self.stores[self.shape.liar]
         try:
             told = self._verbs[step.verb](store, step) or self._instead(step)(store, step)
         except Broken:
+            store = self.stores[number]  # a restored one is another
             self.story.append(f"{named(store.origin)} {step.verb}: {_told(store.log[-1])}")
             raise
         if told is None:
@@ -205,20 +222,28 @@ class World:
         return f"publishes up to {store.feed.last_seq}" + (f" without {', '.join(withheld)}" if withheld else "")
 
     def _pull(self, store: MemoryStore, step: Step) -> str | None:
-        near = self.shape.sees[self.stores.index(store)]
-        other = self.stores[near[step.pick % len(near)]]
-        return self._take(store, other.origin, other.feed.lines, other.feed.last_seq)
+        origin, feed = self._some_feed(store, step)
+        return self._take(store, origin, feed.lines, feed.last_seq)
+
+    def _some_feed(self, store: MemoryStore, step: Step) -> tuple[str, Feed]:
+        found = list(self._near(self.stores.index(store)))
+        return found[step.pick % len(found)]
+
+    def _near(self, number: int) -> Iterator[tuple[str, Feed]]:
+        """The feeds that a store can pull: those of its neighbours, and what it left under former origins."""
+        own = self.stores[number].origin
+        for near in (*self.sees[number], number):
+            yield from ((origin, self.bus[origin]) for origin in self._served[near] if origin != own)
 
     def _pull_old(self, store: MemoryStore, step: Step) -> str | None:
-        near = self.shape.sees[self.stores.index(store)]
-        other = self.stores[near[step.pick % len(near)]]
-        if not other.feed.states:
+        origin, feed = self._some_feed(store, step)
+        if not feed.states:
             return None
-        return self._take(store, other.origin, other.feed.lines, other.feed.states[step.value % len(other.feed.states)])
+        return self._take(store, origin, feed.lines, feed.states[step.value % len(feed.states)])
 
     def _relay(self, store: MemoryStore, step: Step) -> str | None:
         """Take a third store's feed as a neighbour's mirror holds it [F10]."""
-        near = self.shape.sees[self.stores.index(store)]
+        near = self.sees[self.stores.index(store)]
         via = self.stores[near[step.pick % len(near)]]
         if not via.mirrors:
             return None
@@ -230,9 +255,8 @@ class World:
 
     def _sync(self, store: MemoryStore, step: Step) -> str | None:
         told = ["publishes"] if store.publish() else []
-        for number in self.shape.sees[self.stores.index(store)]:
-            feed = self.stores[number].feed
-            told.append(self._take(store, self.stores[number].origin, feed.lines, feed.last_seq) or "")
+        for origin, feed in self._near(self.stores.index(store)):
+            told.append(self._take(store, origin, feed.lines, feed.last_seq) or "")
         return ", ".join(filter(None, told)) or None
 
     def _pass_on(self, store: MemoryStore, step: Step) -> str | None:
@@ -295,6 +319,76 @@ class World:
             if line.record.cause is not None and not line.lied and store.joined is not None:
                 self.oracle.check_join(store.joined)
         return _told(line)
+
+    # --- copies and new identities [I2] ---
+
+    def _new_origin(self) -> str:
+        return origin_of_model(len(self.bus))
+
+    def _may_renew(self, store: MemoryStore) -> bool:
+        return len(self.bus) < MOST_IDENTITIES and store.origin != self.oracle.liar
+
+    def _renewed(self, store: MemoryStore, at: int | None, number: int) -> str:
+        """Give a store an identity of its own, and look at what it writes."""
+        before, origin = store.origin, self._new_origin()
+        heads = {key: held.head for key, held in store.heads.items()}
+        lines = store.renew(origin, at)
+        self.oracle.renewed(before, origin)
+        self.bus[origin] = store.feed
+        self._served[number].append(origin)
+        for line in lines:
+            self.oracle.check_record(store, line, heads.get(line.key))
+        told = f", says again {'; '.join(map(_told, lines))}" if lines else ""
+        return f"is {named(origin)} from now on, and {named(before)} up to {store.previous[-1].last_seq}{told}"
+
+    def _copy(self, store: MemoryStore, step: Step) -> str | None:
+        """`cp -r`, and a new identity for the copy; who pulled from the original pulls from both."""
+        if not self._may_renew(store):
+            return None
+        number, new = self.stores.index(store), len(self.stores)
+        self.stores.append(store.copied())
+        self._served.append([])
+        for near in self.sees:
+            near.extend([new] if number in near else [])
+        self.sees.append([number, *(near for near in self.sees[number] if near != new)])
+        self.sees[number].append(new)
+        return "is copied: the copy " + self._renewed(self.stores[new], None, new)
+
+    def _renew(self, store: MemoryStore, step: Step) -> str | None:
+        """The key was lost, or a person wants another identity; the feed under the old one stays where it is."""
+        if not self._may_renew(store):
+            return None
+        return self._renewed(store, None, self.stores.index(store))
+
+    def _back_up(self, store: MemoryStore, step: Step) -> str | None:
+        if store.origin == self.oracle.liar:
+            return None
+        self._backups[self.stores.index(store)] = store.copied(), self.oracle.known_by(store.origin)
+        return f"is backed up at {store.last_seq}"
+
+    def _restore(self, store: MemoryStore, step: Step) -> str | None:
+        """Go back to the backup, write on under the old identity until that is noticed, and take a new one there."""
+        number = self.stores.index(store)
+        if number not in self._backups or not self._may_renew(store):
+            return None
+        backup, known = self._backups[number]
+        self.stores[number] = restored = backup.copied()
+        self.oracle.restored(restored.origin, known)
+        at = restored.last_seq
+        told = []
+        for write in range(step.value % 4):
+            key = ENTITIES[(step.pick + write) % self.shape.entities]
+            told.append(_told(restored.write(key, _payload(step.value + write) if (step.pick + write) % 5 else None)))
+        return f"is restored to {at}, writes {'; '.join(told) or 'nothing'} and {self._renewed(restored, at, number)}"
+
+    def _republish(self, store: MemoryStore, step: Step) -> str | None:
+        if not store.previous or store.origin == self.oracle.liar:
+            return None
+        heads = {key: held.head for key, held in store.heads.items()}
+        lines = store.republish()
+        for line in lines:
+            self.oracle.check_record(store, line, heads[line.key])
+        return f"shows again {'; '.join(map(_told, lines))}" if lines else None
 
     # --- lies ---
 

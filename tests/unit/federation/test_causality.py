@@ -32,7 +32,7 @@ class Known:
     def is_self(self, origin: str, seq: int) -> bool:
         return origin == OURS or (origin == OLD and seq <= self.old_last_seq)
 
-    def shown(self, origin: str, seq: int) -> bool:
+    def shown(self, seq: int) -> bool:
         return seq in self.published
 
     def pin(self, origin: str) -> int:
@@ -384,10 +384,10 @@ def test_a_false_copy_of_what_we_have_stays_known() -> None:
 
 
 def test_an_entry_for_what_we_never_published_counts_as_absent() -> None:
-    """[K4]: nobody can have seen it."""
+    """[K4]: nobody but a copy of this store can have seen it, and anybody can say so: no lie, and not enough."""
     facts = Known({A: 2}, published=frozenset([1]))
     found = judged(foreign(A, 2, {A: 2, OURS: 3}), local(version(OURS, 3)), facts)
-    assert found == Judgement(Verdict.CONFLICT, false_entry=(OURS, 3))
+    assert found == Judgement(Verdict.CONFLICT, waits_on=(OURS, 3))
 
 
 def test_an_entry_above_all_we_ever_wrote_counts_as_absent() -> None:
@@ -429,20 +429,42 @@ def test_an_entry_for_a_withheld_record_is_taken() -> None:
     assert judged(foreign(A, 2, {A: 2, B: 5}), local(version(B, 4)), facts).verdict is Verdict.UPDATE
 
 
-def test_our_previous_origin_is_ours_up_to_its_last_record() -> None:
+def test_a_former_origin_is_ours_up_to_its_last_record() -> None:
     """[K4] [I2]"""
     ours = local(version(OLD, 4))
     head = foreign(A, 2, {A: 2, OLD: 4})
     assert judged(head, ours, Known({A: 2}, old_last_seq=4)).verdict is Verdict.UPDATE
-    unpublished = Known({A: 2}, old_last_seq=4, published=frozenset())
-    assert judged(head, ours, unpublished) == Judgement(Verdict.CONFLICT, false_entry=(OLD, 4))
+    above = foreign(A, 2, {A: 2, OLD: 4}, root=version(OLD, 4))
+    assert judged(above, ours, Known({A: 2}, old_last_seq=4)) == Judgement(Verdict.KNOWN, "echo")
 
 
-def test_what_another_writes_under_our_previous_origin_is_true_only_as_far_as_we_pulled_it() -> None:
-    """[K4] [I2]: the store that we were copied from goes on."""
+def test_a_version_under_a_former_origin_is_shown_by_a_copy_under_the_new_one() -> None:
+    """[K4] [I2]: what was published again as a copy after the renew."""
+    head, ours = foreign(A, 2, {A: 2, OLD: 4}), local(version(OLD, 4))
+    assert judged(head, ours, Known({A: 2}, old_last_seq=4, published=frozenset())).verdict is Verdict.CONFLICT
+    facts = Known({A: 2}, old_last_seq=4, published=frozenset([7]))
+    assert judged(head, ours._replace(seq=7), facts) == Judgement(Verdict.UPDATE)
+
+
+def test_what_another_copy_of_the_store_writes_under_our_former_origin_is_as_foreign_as_any() -> None:
+    """[K4] [I2] [F8]: the store that we were copied from goes on."""
     ours, head = local(version(OLD, 4)), foreign(A, 2, {A: 2, OLD: 6})
-    assert judged(head, ours, Known({A: 2}, old_last_seq=4)) == Judgement(Verdict.CONFLICT, false_entry=(OLD, 6))
-    assert judged(head, ours, Known({A: 2, OLD: 6}, {OLD: [6]}, old_last_seq=4)).verdict is Verdict.UPDATE
+    assert judged(head, ours, Known({A: 2}, old_last_seq=4)) == Judgement(Verdict.UPDATE, waits_on=(OLD, 6))
+    assert judged(head, ours, Known({A: 2, OLD: 6}, {OLD: [6]}, old_last_seq=4)) == Judgement(Verdict.UPDATE)
+    assert joined(head, ours, Known({A: 2}, {A: [2]}, old_last_seq=4)) == Joined({A: 2, OLD: 4}, {OLD: 6}, ())
+
+
+def test_only_what_we_saw_of_another_copy_of_the_store_includes_what_we_never_showed() -> None:
+    """[K4] [I2]: its versions build on all that both had; anybody may say that it has seen one."""
+    ours, head = local(version(OLD, 4)), foreign(A, 2, {A: 2, OLD: 6})
+    secret = frozenset[int]()
+    unseen = Known({A: 2}, old_last_seq=4, published=secret)
+    assert judged(head, ours, unseen) == Judgement(Verdict.CONFLICT, waits_on=(OLD, 4))
+    withheld = Known({A: 2, OLD: 6}, old_last_seq=4, published=secret)
+    assert judged(head, ours, withheld) == Judgement(Verdict.CONFLICT, waits_on=(OLD, 4))
+    seen = Known({A: 2, OLD: 6}, {OLD: [6]}, old_last_seq=4, published=secret)
+    assert judged(head, ours, seen) == Judgement(Verdict.UPDATE)
+    assert judged(foreign(OLD, 6), ours, withheld) == Judgement(Verdict.UPDATE)
 
 
 # --- what an accept takes over ---------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_a_chain_that_does_not_begin_with_the_origin_is_an_error(store: Store) -
     """[J4]"""
     header = json.loads(tail(store).read_bytes())
     replace(tail(store), header["segment"]["prev_c"].encode(), b"0" * 64)
-    assert "does not begin with the origin [J4]" in only(store, "segment-header").message
+    assert "does not begin with the first origin [J4]" in only(store, "segment-header").message
 
 
 def test_a_seq_that_is_missing_is_an_error(store: Store) -> None:
