@@ -80,7 +80,9 @@ def test_the_story_of_a_copied_store(person: Person) -> None:
     person("home", "put", "plan", "shared", "--set", "by=home")
     person("home", "put", "plan", "mine", "--set", "by=home")
     person("home", "sync")
-    assert "pushed, seq 3\n" in person("laptop", "sync").out
+    told_by_sync = person("laptop", "sync").out
+    assert "bus  pushed" in told_by_sync
+    assert "not there any more" not in told_by_sync
     person("third", "pull")
     person("home", "pull")
     assert person.verdicts("third") == {
