@@ -31,7 +31,7 @@ from journal import (
     check_item_type,
     check_payload,
     check_payload_of,
-    encode_payload,
+    encode_authored,
 )
 
 Title = Callable[[Mapping[str, Any]], str | None]
@@ -94,8 +94,7 @@ class Deciding:
             if row.verdict == Verdict.UNREADABLE:
                 raise DecisionNeeded(f"{seen.candidate.id}: unreadable: {row.label}", seq=row.seq, rule="K3")
             as_it_is = row.verdict != Verdict.CONFLICT and same_json(payload, seen.foreign)
-            draft = self._copy(row) if as_it_is else self._authored(row, encode_payload(payload), self._title(payload))
-            return self._commit([draft])
+            return self._commit([self._copy(row) if as_it_is else self._written(row, payload)])
 
     def accept_all(self, wanted: Filter, resolution: Resolution = Resolution.LEAVE) -> DecisionReport:
         """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason, or
@@ -182,12 +181,16 @@ class Deciding:
             return _Undecided(f"conflict: changed on both sides: {places}", ConflictUndecided)
         if not isinstance(merged.value, dict):
             return self._authored(row, None, row.summary)
-        return self._authored(row, encode_payload(merged.value), self._title(merged.value))
+        return self._written(row, merged.value)
 
     def _copy(self, row: Row) -> Draft:
         payload = None if row.tombstone else self._holdings.payload_bytes(row)
         version = row.foreign_head().version
         return _without_blob(self._accepted(row, payload, row.summary or self._title_of(row), root=version))
+
+    def _written(self, row: Row, payload: Mapping[str, Any]) -> Draft:
+        """What somebody here made of both sides; SchemaFailed as for a put."""
+        return self._authored(row, encode_authored(row.item_type, row.item_id, payload), self._title(payload))
 
     def _authored(self, row: Row, payload: bytes | None, summary: str | None) -> Draft:
         return self._accepted(row, payload, summary, root=None)

@@ -80,7 +80,7 @@ from journal.model import (
     check_item_type,
     parse_blob_ref,
 )
-from journal.mutation import Mutation, check_draft, check_payload_of
+from journal.mutation import Mutation, check_draft, check_payload_of, encode_authored
 from journal.projection import changes_entity
 from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
@@ -170,6 +170,7 @@ __all__ = [
     "decode_record",
     "default_data_folder",
     "drop",
+    "encode_authored",
     "encode_header",
     "encode_payload",
     "find_store",

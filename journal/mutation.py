@@ -70,9 +70,7 @@ class Mutation:
 
         InvalidInput names the limit it breaks [J10], SchemaFailed the field that is not what its schema says.
         """
-        data = encode_payload(payload)
-        if VERSION_KEY in payload and (reason := why_wrong(item_type, json.loads(data))) is not None:
-            raise SchemaFailed(f"payload of {item_type}/{item_id}: {reason}")
+        data = encode_authored(item_type, item_id, payload)
         action = "update" if self._is_live(item_type, item_id) else "create"
         self.add(Draft(action, item_type, item_id, data, summary=summary, private=private))
 
@@ -114,6 +112,17 @@ class Mutation:
             other = self._other_case(item_type, item_id)
         if other is not None and other != item_id:
             raise InvalidInput(f"item id {item_id!r} differs from {other!r} only in case", rule="J10")
+
+
+def encode_authored(item_type: str, item_id: str, payload: Mapping[str, Any]) -> bytes:
+    """A payload that somebody here wrote, as it goes into a record.
+
+    SchemaFailed when it declares a schema and does not follow it, InvalidInput when it is no JSON.
+    """
+    data = encode_payload(payload)
+    if VERSION_KEY in payload and (reason := why_wrong(item_type, json.loads(data))) is not None:
+        raise SchemaFailed(f"payload of {item_type}/{item_id}: {reason}")
+    return data
 
 
 def check_draft(draft: Draft) -> None:

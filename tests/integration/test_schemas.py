@@ -10,7 +10,7 @@ import pytest
 from eventsync.sharing import Sharing
 from federation.errors import DecisionNeeded
 from federation.model import Candidate, Verdict
-from journal import Draft, Version
+from journal import Draft, SchemaFailed, Version
 from tests.integration.world import World, accept, accept_all, answers, candidates, pull, put, rebuilt, reject, share
 
 
@@ -131,3 +131,24 @@ def test_making_an_old_payload_private_leaves_it_as_it_stands(world: World) -> N
     head = a.store.head("plan", "p1")
     assert head is not None
     assert json.loads(a.store.payload_bytes(head) or b"") == {"schema_version": 2, "tags": ["x"], "title": "t"}
+
+
+def test_a_merge_that_fails_its_schema_writes_nothing(world: World) -> None:
+    """One side took up a newer version, the other one wrote by the older: together they are neither."""
+    from federation.model import Resolution
+
+    a, b = world.store("a"), world.store("b")
+    put(a, "p1", schema_version=1)
+    share(a)
+    pull(b)
+    accept_all(b)
+    put(a, "p1", schema_version=2, n=1)
+    write(b, "p1", '{"title":"p1","schema_version":1,"tags":"x"}')
+    share(a)
+    pull(b)
+    found = one(b, "p1")
+    assert found.verdict == Verdict.CONFLICT
+    before = answers(b)
+    with pytest.raises(SchemaFailed, match="payload of plan/p1: tags: "):
+        b.deciding("test").accept([found.id], Resolution.MERGE)
+    assert answers(b) == before
