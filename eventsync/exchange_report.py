@@ -111,7 +111,7 @@ def pull_document(run: PullRun) -> Document:
             "error": error_value(report.error),
             "origins": [_origin_pull(found) for found in report.origins],
             "ignored": report.ignored,
-            "gone": [{"origin_store_id": found.origin, "name": found.name} for found in report.gone],
+            "vanished": [{"origin_store_id": found.origin, "name": found.name} for found in report.vanished],
         }
         for report in run.remotes
     ]
@@ -275,10 +275,10 @@ def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
 
 
 def pull_alarms(run: PullRun) -> Iterator[str]:
-    """Feeds that are gone, which is no deletion: for standard error, even with -q."""
+    """Feeds that vanished, which is no deletion: for standard error, even with -q."""
     for report in run.remotes:
-        for gone in report.gone:
-            who = who_of(gone.name, gone.origin)
+        for found in report.vanished:
+            who = who_of(found.name, found.origin)
             yield f"{report.name or report.url}: the feed of {who} is not there any more; what was pulled stays"
 
 

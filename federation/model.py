@@ -227,7 +227,7 @@ class OriginPull(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Gone(NamedTuple):
+class Vanished(NamedTuple):
     """A feed that stood in a place before, and does not any more."""
 
     origin: str
@@ -242,7 +242,7 @@ class RemotePull(NamedTuple):
     error: Exception | None
     origins: tuple[OriginPull, ...]
     ignored: int = 0  # files of no feed that stood in the place
-    gone: tuple[Gone, ...] = ()
+    vanished: tuple[Vanished, ...] = ()
 
 
 class Left(NamedTuple):

@@ -21,7 +21,7 @@ from federation.errors import DamagedFeed, FederationError, SourceUnavailable
 from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
-from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Gone, Head, OriginPull, Refusal, RemotePull, Result
+from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
 from federation.transports import Transport
 from journal import BlobRef
 
@@ -83,8 +83,8 @@ async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings:
     except FederationError as error:
         return RemotePull(remote.name, remote.url, error, ())
     missing = sorted(remote.found_last.difference(foreign) & set(holdings.mirror.origins()))
-    gone = tuple(Gone(origin, holdings.name(origin)) for origin in missing)
-    return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored, gone)
+    vanished = tuple(Vanished(origin, holdings.name(origin)) for origin in missing)
+    return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored, vanished)
 
 
 # --- one signed origin -----------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_a_sync_from_cron_says_nothing_when_all_is_well(place: Path) -> None:
     assert [len(person.inbox()) for person in people] == [1, 1]
 
 
-def test_a_sync_from_cron_says_which_feeds_are_gone(place: Path) -> None:
+def test_a_sync_from_cron_says_which_feeds_vanished(place: Path) -> None:
     """That of another is no deletion, and told once; our own is published again."""
     ada, bob = (Person(place / name, place / "bus") for name in ("ada", "bob"))
     for person in (ada, bob, ada):
@@ -119,10 +119,10 @@ def test_a_sync_from_cron_says_which_feeds_are_gone(place: Path) -> None:
     assert [item["item_id"] for item in ada.inbox()] == ["of_bob"]
     code, out, err = run("sync", "-q", "--store", str(bob.folder))
     assert (code, out, err.count("our feed was not there any more; it was published again")) == (0, "", 1)
-    assert [remote["gone"] for remote in ada.ask("pull")["remotes"]] == [[]]
+    assert [remote["vanished"] for remote in ada.ask("pull")["remotes"]] == [[]]
     shutil.rmtree(place / "bus" / bob.origin)
     (remote,) = ada.ask("pull")["remotes"]
-    assert remote["gone"] == [{"origin_store_id": bob.origin, "name": "bob"}]
+    assert remote["vanished"] == [{"origin_store_id": bob.origin, "name": "bob"}]
 
 
 def test_a_sync_from_cron_says_what_went_wrong(place: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_feed_that_vanished_from_the_bus_deletes_nothing(world: GitWorld) -> N
     for told in (True, False):  # once
         found = pull(three)
         assert set(by_origin(found)) == {two.store.origin}
-        assert [gone.origin for gone in found.remotes[0].gone] == [one.store.origin] * told
+        assert [vanished.origin for vanished in found.remotes[0].vanished] == [one.store.origin] * told
         assert found.exit_code == exits.DONE
     assert {candidate.origin for candidate in candidates(three)} == {one.store.origin, two.store.origin}
     world.repository.set_ref(two.store.origin, None)
