@@ -19,7 +19,7 @@ from federation.model import MAX_SLICE_FILE_BYTES, blob_file
 from federation.nesting import nests_too_deep
 from federation.packing import pack, unpack
 from federation.transports import Wanted
-from journal import BlobRef, Disk, JournalError, blob_ref, has_too_many_values, parse_blob_ref
+from journal import BlobRef, Disk, JournalError, blob_ref, has_too_many_values, is_temporary, parse_blob_ref
 
 _PACKING_BYTES: Final = 64 * 1024  # what packing may add to content that cannot be made smaller
 _HINT: Final = b'"payload_ref":{'
@@ -117,7 +117,7 @@ class FeedBlobs:
             return False
 
     def write(self, data: bytes) -> None:
-        """Put content here, packed and durably; what is good already stays."""
+        """Put content here, packed and durably, under the lock; what is good already stays."""
         ref = blob_ref(data)
         path = self.path(ref.blake3)
         self._disk.make_folder_durably(path.parent)
@@ -125,6 +125,8 @@ class FeedBlobs:
             self._disk.sync(path)  # by whomever it was written, and whether or not they lived to sync it
             self._disk.sync_folder(path.parent)
         else:
+            for name in filter(is_temporary, self._disk.names(path.parent)):
+                self._disk.remove(path.parent / name)  # of one who was killed: we hold the lock
             self._disk.replace_durably(path, pack(data))
 
     def take(self, digest: str, packed: Path) -> None:

@@ -58,6 +58,8 @@ class Blobs:
             self._disk.sync_folder(path.parent)
         else:
             self._disk.make_folder(path.parent)
+            for name in filter(is_temporary, self._disk.names(path.parent)):
+                self._disk.remove(path.parent / name)  # of one who was killed: we hold the lock
             self._disk.replace_durably(path, data)
         self._disk.sync_folder(self.folder)
         self._disk.sync_folder(self.folder.parent)

@@ -19,6 +19,7 @@ from tests.integration.world import World, accept, answers, pull, put, reject, r
 
 pytestmark = pytest.mark.crash
 
+BLOB = "x" * 66_000  # too long for a line
 FLIPS = 1_000 if DEEP else 250
 # What is one of the three truths, or made from them. Config, key and run log are texts for people.
 ROOMS = ("journal", "feed", "federation/mirror", "entities", "projections.json", "index.sqlite3", "federation/index.")
@@ -35,11 +36,14 @@ def reader_of(world: World) -> Sharing:
     author, reader = world.store("author"), world.store("reader")
     reader.store.roll_bytes = 2_000
     put(reader, "p1", "p2", "p7", text="here")
+    put(reader, "mine", text=BLOB)
     for number in range(3):
         put(author, "p1", "p3", "p4", "p5", f"q{number}", text=f"there {number}")
         share(author)
+    put(author, "long", "longer", text=BLOB)
+    share(author)
     assert pull(reader).exit_code == 0
-    accept(reader, "plan/p3", "plan/p4", "plan/q1")
+    accept(reader, "plan/p3", "plan/p4", "plan/q1", "plan/long")
     reject(reader, "plan/p5")
     share(reader)
     put(author, "p4", "p5", text="later")

@@ -38,7 +38,11 @@ class Pair:
         with store.mutate(agent="test") as mutation:
             for number in self._chance.sample(range(30), count):
                 self._written += 1
-                mutation.put("plan", f"p{number}", {"n": self._written, "text": "x" * 500})
+                mutation.put(
+                    "plan",
+                    f"p{number}",
+                    {"n": self._written, "text": "x" * (70_000 if self._written % 5 == 0 else 500)},
+                )
         store.close()
 
     def wanted(self) -> dict[str, Any]:

@@ -37,8 +37,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def put(name: str, number: int) -> list[str]:
-    """A put that writes little or much, by turns."""
-    return ["put", "note", f"{name}{number}", "--set", f"text={'x' * (50_000 if number % 4 == 0 else 20)}"]
+    """A put that writes little, or a blob, by turns."""
+    return ["put", "note", f"{name}{number}", "--set", f"text={'x' * (90_000 if number % 4 == 0 else 20)}"]
 
 
 def records(folder: Path, item_id: str) -> list[Any]:

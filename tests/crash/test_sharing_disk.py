@@ -36,7 +36,8 @@ from tests.integration.world import (
 pytestmark = pytest.mark.crash
 
 _KINDS = {"none": ("write", "fsync", "rename", "truncate"), "half": ("write",), "all": ("write", "rename")}
-EVERY = 1 if DEEP else 3  # of the calls, which one is struck
+BLOB = "x" * 66_000  # too long for a line
+EVERY = 1 if DEEP else 5  # of the calls, which one is struck
 
 
 @pytest.fixture
@@ -81,14 +82,17 @@ class Life:
         self.world = World(folder)
         self.author = self.world.store("author")
         put(self.author, "p1", "p2", "p3", "p4")
+        put(self.author, "long", text=BLOB)
         share(self.author)
         reader = self.world.store("reader")
         put(reader, "p1", "own", text="mine")
+        put(reader, "own", text=BLOB)
         self.reader = self.world.reopened(reader, disk=disk)
 
     def go_on(self) -> None:
         """What the author does between the two rounds."""
         put(self.author, "p3", "p5", text="again")
+        put(self.author, "long", text=BLOB + "!")
         remove(self.author, "p4")
         share(self.author)
 

@@ -71,7 +71,7 @@ def _write(store: Sharing, chance: random.Random) -> None:
             if head is not None and not head.deleted and chance.random() < 0.1:
                 mutation.delete("note", item_id)
             else:
-                mutation.put("note", item_id, {"text": "x" * chance.choice([3, 300, 9_000])})
+                mutation.put("note", item_id, {"text": "x" * chance.choice([3, 300, 9_000, 70_000])})
     _promise_records(store)
 
 

@@ -471,6 +471,20 @@ def test_a_blob_that_no_line_refers_to_goes_from_the_place_at_the_next_push(
     assert len(blobs_of(on_bus(world, writer))) == 1
 
 
+def test_what_a_killed_publish_left_goes_with_the_next(pair: tuple[Sharing, Sharing]) -> None:
+    writer, _ = pair
+    put(writer, "long", text=LONG)
+    writer.publish()
+    (name,) = blobs_of(own_feed(writer))
+    left = (own_feed(writer) / name).parent / ".tmp-1-half"
+    left.write_bytes(b"half")
+    (own_feed(writer) / name).unlink()
+    put(writer, "again", title="long", text=LONG)
+    writer.publish()
+    assert not left.exists()
+    assert len(blobs_of(own_feed(writer))) == 1
+
+
 # --- hostile feeds ---------------------------------------------------------------------------------------------------
 
 
