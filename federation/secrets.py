@@ -7,32 +7,53 @@ secret never is [F1].
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-_PATTERNS: Final[tuple[tuple[str, re.Pattern[bytes]], ...]] = (
-    ("a private key", re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")),
-    ("an AWS access key", re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Z0-9])")),
-    (
+
+class _Pattern(NamedTuple):
+    """A kind of secret. Only where one of the words stands is it looked for: long texts are mostly something else."""
+
+    kind: str
+    words: tuple[bytes, ...]
+    found: re.Pattern[bytes]
+
+
+_PATTERNS: Final = (
+    _Pattern(
+        "a private key",
+        (b"-----BEGIN ",),
+        re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"),
+    ),
+    _Pattern(
+        "an AWS access key",
+        (b"AKIA", b"ASIA"),
+        re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z2-7]{16}(?![A-Z0-9])"),
+    ),
+    _Pattern(
         "a GitHub token",
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
         re.compile(rb"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})"),
     ),
-    ("a GitLab token", re.compile(rb"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{20,64}")),
-    ("a Slack token", re.compile(rb"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{20,255}")),
-    ("a Stripe key", re.compile(rb"(?<![A-Za-z0-9])[rs]k_live_[A-Za-z0-9]{20,255}")),
-    ("an API key", re.compile(rb"(?<![A-Za-z0-9])sk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,255}")),
-    ("a Google API key", re.compile(rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])")),
-    ("an npm token", re.compile(rb"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])")),
-    (
+    _Pattern("a GitLab token", (b"glpat-",), re.compile(rb"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{20,64}")),
+    _Pattern(
+        "a Slack token",
+        tuple(b"xox%c-" % kind for kind in b"abeoprs"),
+        re.compile(rb"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{20,255}"),
+    ),
+    _Pattern("a Stripe key", (b"k_live_",), re.compile(rb"(?<![A-Za-z0-9])[rs]k_live_[A-Za-z0-9]{20,255}")),
+    _Pattern("an API key", (b"sk-",), re.compile(rb"(?<![A-Za-z0-9])sk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,255}")),
+    _Pattern("a Google API key", (b"AIza",), re.compile(rb"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])")),
+    _Pattern("an npm token", (b"npm_",), re.compile(rb"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])")),
+    _Pattern(
         "a signed web token",
+        (b".eyJ",),
         re.compile(rb"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{32,}"),
     ),
-    (
+    _Pattern(
         "a password in a URL",
+        (b"://",),
         re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"\\]{1,64}:[^\s/:@\"\\]{6,128}@[A-Za-z0-9.-]"),
     ),
-)
-_ANY: Final = re.compile(
-    rb"-----BEGIN |AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|k_live_|sk-|AIza|npm_|eyJ|://"
 )
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 _PIECE: Final = 1024 * 1024  # bytes looked at together
@@ -53,12 +74,11 @@ def find_secret(data: bytes) -> str | None:
 def _find(piece: bytes, *, begins: bool, ends: bool) -> str | None:
     """The same of a piece. What touches an end that is none of the whole is cut: the piece beside it has it whole."""
     text = _ESCAPE.sub(_unescaped, piece) if b"\\" in piece else piece
-    if _ANY.search(text) is None:
-        return None
-    for kind, pattern in _PATTERNS:
-        for found in pattern.finditer(text):
-            if (begins or found.start() > 0) and (ends or found.end() < len(text)):
-                return kind
+    for pattern in _PATTERNS:
+        if any(word in text for word in pattern.words):
+            for found in pattern.found.finditer(text):
+                if (begins or found.start() > 0) and (ends or found.end() < len(text)):
+                    return pattern.kind
     return None
 
 
