@@ -62,8 +62,8 @@ def test_what_nobody_took_is_not_acknowledged(store: Path, start: Start) -> None
     import subprocess
 
     with Store.open(".").mutate() as mutation:
-        for number in range(5_000):
-            mutation.put("note", f"n{number}", {"n": number}, summary="x" * 50)
+        for number in range(1_000):
+            mutation.put("note", f"n{number}", {"n": number}, summary="x" * 300)
     process = start("unseen", "claude", "--ack", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
