@@ -10,11 +10,8 @@ from journal.codec import (
     Line,
     blob_ref,
     chain_start,
-    check_payload,
     decode_record,
     encode_header,
-    encode_payload,
-    has_too_many_values,
     link,
     listed_in,
     seq_of,
@@ -81,6 +78,7 @@ from journal.model import (
     parse_blob_ref,
 )
 from journal.mutation import Mutation, check_draft, check_payload_of, encode_authored
+from journal.payloads import check_payload, encode_payload, has_too_many_values
 from journal.projection import changes_entity
 from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong

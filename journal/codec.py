@@ -7,11 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -21,9 +17,7 @@ from blake3 import blake3
 from journal.errors import DamagedStore, FormatTooNew, InvalidInput
 from journal.model import (
     JOURNAL_TYPE,
-    MAX_DEPTH,
     MAX_SEQ,
-    MAX_VALUES,
     RECORD_VERSION,
     SEGMENT_FORMAT,
     BlobRef,
@@ -38,9 +32,6 @@ _LINE_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":([1-9][0-9]{0,15}),')
 _STUB_START: Final = re.compile(rb'\{"v":[0-9]{1,6},"seq":[1-9][0-9]{0,15},"redacted":true,')
 _NEWLINES: Final = re.compile(rb"\n+")
 _RECORD: Final = msgspec.json.Decoder(Record)
-# Possessive, and content with a string that never ends, so that no input takes more than one pass.
-_MARKS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
-_QUOTE: Final = ord('"')
 _MOST_BREAKS: Final = 16  # beyond that only notes are tried: each try is one hash of the line
 _STUB_KEYS: Final = ("action", "item_type", "item_id", "entity_rev", "batch", "cause", "root", "context", "claims")
 
@@ -77,8 +68,25 @@ def encode_record(record: Record, previous: bytes) -> tuple[bytes, bytes]:
     try:
         text = msgspec.json.encode(msgspec.structs.replace(record, c=""))
     except (UnicodeEncodeError, msgspec.MsgspecError) as error:
-        raise InvalidInput(f"text that is not Unicode: {error}", rule="J10") from None
+        raise InvalidInput(f"{_field_without_text(record) or error} is not Unicode text", rule="J10") from None
     return seal(previous, text[:-1])
+
+
+def _field_without_text(record: Record) -> str | None:
+    """The first field that is, or holds, a text with a lone surrogate."""
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        try:
+            msgspec.json.encode(value)
+        except (UnicodeEncodeError, msgspec.MsgspecError):
+            return name
+    return None
+
+
+def longest_field(record: Record) -> str:
+    """The field that takes most of a line."""
+    sizes = {name: len(msgspec.json.encode(getattr(record, name) or None)) for name in record.__struct_fields__}
+    return max(sizes, key=lambda name: sizes[name])
 
 
 def decode_record(line: bytes) -> Record:
@@ -312,100 +320,7 @@ def torn_note(torn: bytes, segment_name: str, end: int, last_seq: int) -> tuple[
     return {"kind": "torn_tail", "ranges": [found], "torn": torn_seqs}, top_seq
 
 
-# --- payloads and stubs ----------------------------------------------------------------------------------------------
-
-
-def encode_payload(value: Any) -> bytes:
-    """Compact UTF-8 JSON of a caller's value; InvalidInput when it is none. `check_payload` looks for the rest."""
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"payload cannot be written as JSON: {error}", rule="J10") from None
-
-
-def check_payload(data: bytes) -> Any:
-    """Parse a payload as strictly as [J10] asks and return its value.
-
-    InvalidInput names the limit: an object, unique keys, finite numbers, Unicode text, at most 64 levels and a million
-    values.
-    """
-    if has_too_many_values(data):
-        raise InvalidInput(f"payload has more than {MAX_VALUES} values", rule="J10")
-    try:
-        value = _PAYLOAD.decode(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise InvalidInput("payload is not UTF-8", rule="J10") from None
-    except RecursionError:
-        raise InvalidInput(f"payload is deeper than {MAX_DEPTH} levels", rule="J10") from None
-    except ValueError as error:
-        raise InvalidInput(f"payload: {error}", rule="J10") from None
-    if not isinstance(value, dict):
-        raise InvalidInput("payload is not a JSON object", rule="J10")
-    _check_tree(value)
-    return value
-
-
-def has_too_many_values(data: bytes) -> bool:
-    """Whether there are more values than we hold in memory; commas in texts are no ends of values."""
-    if data.count(b",") + data.count(b"[") + data.count(b"{") <= MAX_VALUES:  # nearly every payload
-        return False
-    marks = (found for found in _MARKS.finditer(data) if data[found.start()] != _QUOTE)
-    return next(itertools.islice(marks, MAX_VALUES, None), None) is not None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"key {twice[:80]!r} stands twice")
-    return found
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError(f"number {text[:40]} is not finite")
-    return value
-
-
-def _finite_integer(text: str) -> int:
-    _finite(text)  # most readers have no other numbers than these
-    return int(text)
-
-
-_PAYLOAD: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_finite_integer
-)
-
-
-def _check_tree(value: Any) -> None:
-    """Depth and text of a parsed payload, level by level, so that no input exhausts the stack."""
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below += [*item.keys(), *item.values()]
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, str) and not _is_unicode(item):
-                raise InvalidInput("payload has a lone surrogate", rule="J10")
-        if depth > MAX_DEPTH and any(isinstance(item, dict | list) for item in level):
-            raise InvalidInput(f"payload is deeper than {MAX_DEPTH} levels", rule="J10")
-        level = below
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+# --- blobs and stubs -------------------------------------------------------------------------------------------------
 
 
 def blob_ref(data: bytes) -> BlobRef:

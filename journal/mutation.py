@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from journal.codec import blob_ref, check_payload, encode_payload, encode_record
+from journal.codec import blob_ref, encode_record, longest_field
 from journal.errors import InvalidInput, NoSuchEntity, SchemaFailed
 from journal.machine import Machine
 from journal.model import (
@@ -33,6 +33,7 @@ from journal.model import (
     check_item_id,
     check_item_type,
 )
+from journal.payloads import check_payload, encode_payload
 from journal.schemas import VERSION_KEY, why_wrong
 
 Key = tuple[str, str]
@@ -211,7 +212,8 @@ def seal(
             known[(draft.item_type, draft.item_id)] = entity
         line, last_c = encode_record(record, last_c)
         if len(line) > MAX_LINE_BYTES:
-            raise InvalidInput(f"record has {len(line)} bytes, the limit is {MAX_LINE_BYTES}", seq=seq, rule="J10")
+            text = f"record has {len(line)} bytes, the limit is {MAX_LINE_BYTES}; most of it is {longest_field(record)}"
+            raise InvalidInput(text, seq=seq, rule="J10")
         sealed.append(Sealed(msgspec.structs.replace(record, c=last_c.hex()), line, last_c))
     return sealed
 

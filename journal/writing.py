@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from journal.caches import Caches
-from journal.codec import Entry, Line, encode_payload, torn_note
+from journal.codec import Entry, Line, torn_note
 from journal.entity_files import Find
 from journal.identity import StoreFile
 from journal.index import Position
@@ -17,6 +17,7 @@ from journal.log import Log
 from journal.machine import Machine
 from journal.model import JOURNAL_TYPE, Committed, Draft, Record, Written
 from journal.mutation import Author, Sealed, seal
+from journal.payloads import encode_payload
 from journal.projection import changes_entity, decided_of, head_of
 from journal.takeover import drafts_for
 

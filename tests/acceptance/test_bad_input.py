@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from journal import InvalidInput, Store
 from tests.acceptance.people import Person, Told, run
 from tests.integration.forger import Forged, Forger
 
@@ -143,6 +144,113 @@ def test_a_candidate_whose_id_is_not_allowed_stays_one(place: Path) -> None:
     assert [item["id"] for item in person.inbox()] == [candidates["a/b"]]
     assert person.run("reject", candidates["a/b"]).code == 0
     assert person.inbox() == []
+
+
+# --- payloads --------------------------------------------------------------------------------------------------------
+
+LONG = b"x" * 70_000  # what makes a payload too long for its line
+# What stands in the payload under "field", and what is said of it.
+BAD_VALUES: dict[str, tuple[bytes, str]] = {
+    "a key that stands twice": (b'{"a":1,"b":2,"a":3}', "payload: key 'a' stands twice at field"),
+    "NaN": (b"NaN", "payload: NaN is not a JSON number at field"),
+    "Infinity": (b"[1,-Infinity]", "payload: -Infinity is not a JSON number at field[1]"),
+    "a huge number": (b"1e999", "payload: number 1e999 is not finite at field"),
+    "a huge integer": (b"1" + b"0" * 5_000, "is not finite at field"),
+    "a lone surrogate": (b'{"a":"\\ud800"}', "payload has a lone surrogate at field.a"),
+    "a lone surrogate in a key": (b'{"\\udfff":1}', "payload has a lone surrogate at field"),
+    "65 levels": (b'{"a":' * 64 + b"1" + b"}" * 64, "payload is deeper than 64 levels at field.a.a."),
+    "far too many levels": (b"[" * 100_000 + b"]" * 100_000, "payload is deeper than 64 levels"),
+    "bytes that are no UTF-8": (b'"\xff"', "payload is not UTF-8"),
+    "no JSON": (b"{'a':1}", "payload: Expecting"),
+    "too many values": (b"[" + b"0," * 1_000_000 + b"0]", "payload has more than 1000000 values"),
+    "too many bytes": (b'"' + b"x" * 16_777_216 + b'"', "the limit is 16777216"),
+}
+
+
+def with_field(value: bytes, pad: bytes) -> bytes:
+    return b'{"pad":"' + pad + b'","field":' + value + b"}"
+
+
+@pytest.mark.parametrize("pad", [b"", LONG], ids=["in the line", "in a blob"])
+@pytest.mark.parametrize("case", BAD_VALUES)
+def test_a_payload_that_breaks_a_limit(place: Path, case: str, pad: bytes) -> None:
+    """[J10] From a file and from standard input; the field is named, the value is not."""
+    value, message = BAD_VALUES[case]
+    person = Person(place / "here")
+    person.write({"p": {"n": 1}})
+    path = place / "payload.json"
+    path.write_bytes(with_field(value, pad))
+    for item_id in ("p", "new"):
+        with unchanged(person):
+            error = told(person.run("put", "plan", item_id, "--file", str(path)), 2, "invalid_input")
+        assert error["rule"] == "J10"
+        assert message in error["message"]
+        assert LONG.decode() not in error["message"]
+        assert len(error["message"]) < 400
+    assert person.ask("show", "plan", "p")["payload"] == {"n": 1}
+    assert [entity["item_id"] for entity in person.ask("ls")["entities"]] == ["p"]
+
+
+@pytest.mark.parametrize("pad", ["", LONG.decode()], ids=["in the line", "in a blob"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "number nan is not finite at field"),
+        (10**5_000, "payload"),
+        ("\ud800", "a lone surrogate at field"),
+        ({1, 2}, "set is no JSON value at field"),
+        (json.loads("[" * 64 + "]" * 64), "payload is deeper than 64 levels at field[0]"),
+        ([0] * 1_000_001, "payload has more than 1000000 values"),
+        ("x" * 16_777_216, "payload of plan/new has"),
+    ],
+    ids=["NaN", "a huge integer", "surrogate", "no value", "too deep", "too many", "too long"],
+)
+def test_a_value_that_a_program_puts_and_that_breaks_a_limit(place: Path, value: Any, message: str, pad: str) -> None:
+    """[J10] By the Python face: none of the block is written, whatever else was good in it."""
+    person = Person(place / "here")
+    person.write({"p": {"n": 1}})
+    store = Store.open(person.store)
+    with unchanged(person), pytest.raises(InvalidInput) as caught, store.mutate() as mutation:
+        mutation.put("plan", "good", {"pad": pad})
+        mutation.put("plan", "new", {"pad": pad, "field": value})
+    store.close()
+    assert (caught.value.rule, message in caught.value.message) == ("J10", True), caught.value.message
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["put", "Plan", "p", "--set", "a=1"], "item type"),
+        (["put", "x" * 65, "p", "--set", "a=1"], "item type"),
+        (["put", "plan", "P", "--set", "a=1"], "item id"),
+        (["put", "plan", "q", "--set", "a=1", "--summary", "x" * 1_001], "summary"),
+        (["put", "plan", "q", "--set", "a=1", "--summary", "\udcff"], "summary"),
+        (["put", "plan", "q", "--set", "a=\udcff"], "at a"),
+        (["put", "plan", "q", "--set", "a.b=1e999"], "at a.b"),
+        (["edit", "plan", "p", "--set", "a.b=[1e999]"], "at a.b[0]"),
+        (["rm", "plan", "../p"], "item id"),
+    ],
+)
+def test_a_field_that_breaks_a_limit(place: Path, arguments: list[str], field: str) -> None:
+    """[J10]"""
+    person = Person(place / "here")
+    person.write({"p": {"n": 1}})
+    with unchanged(person):
+        error = told(person.run(*arguments), 2, "invalid_input")
+    assert error["rule"] == "J10"
+    assert field in error["message"]
+
+
+@pytest.mark.parametrize(("text", "what"), [("\udcff", "agent is not Unicode"), ("x" * 300_000, "most of it is agent")])
+def test_an_agent_that_breaks_a_limit(place: Path, monkeypatch: pytest.MonkeyPatch, text: str, what: str) -> None:
+    """[J10]"""
+    person = Person(place / "here")
+    person.write({"p": {"n": 1}})
+    monkeypatch.setenv("EVENTSYNC_AGENT", text)
+    with unchanged(person):
+        error = told(person.run("put", "plan", "q", "--set", "a=1"), 2, "invalid_input")
+    assert (error["rule"], what in error["message"]) == ("J10", True), error
 
 
 # --- remotes ---------------------------------------------------------------------------------------------------------

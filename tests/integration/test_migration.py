@@ -291,7 +291,7 @@ def test_a_record_that_breaks_our_limits_is_parked(ada: Sharing, source: Source)
     source.write(source.batch(*lines))
     done = run(ada, source)
     assert done.taken == {"plan": 1}
-    assert reasons(done)["plan/a"] == "payload has a lone surrogate"
+    assert reasons(done)["plan/a"] == "payload has a lone surrogate at text"
     assert reasons(done)["plan/b"].startswith("payload: number")
     assert "is not [A-Za-z0-9]" in reasons(done)["plan/x/y"]
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journal import InvalidInput, Line, Record, chain_start, check_payload, decode_record, seq_of, stub
-from journal.codec import encode_payload, encode_record, entries, scan
+from journal.codec import encode_record, entries, scan
+from journal.payloads import encode_payload
 
 ORIGIN = "es1" + "a" * 32
 START = chain_start(ORIGIN)

@@ -130,6 +130,65 @@ def test_a_payload_that_breaks_a_limit_is_refused_by_name(payload: bytes, what: 
 
 
 @pytest.mark.parametrize(
+    ("payload", "where"),
+    [
+        (b'{"steps":[{},{"cost":NaN}]}', "at steps[1].cost"),
+        (b'{"a":{"b":[0,1e999]}}', "at a.b[1]"),
+        (b'{"a":{"b":1' + b"0" * 5000 + b"}}", "at a.b"),
+        (b'{"a":[{"x":1,"x":2}]}', "at a[0]"),
+        (b'{"a":{"b":"\\ud800"}}', "at a.b"),
+        (b'{"a":{"\\udfff":1}}', "at a"),
+        (nested(65), "at " + ".".join("a" * 64)),
+        (b'{"odd key!":{"gr\xc3\xbcn":NaN}}', "at ['odd key!']['grün']"),
+        (b'{"' + b"k" * 500 + b'":{"a":NaN}}', "at ['" + "k" * 40 + "'].a"),
+        (b'{"a":' * 60 + b"NaN" + b"}" * 60, "a.a.a"),
+        (b'{"a":1,"a":2}', "stands twice"),
+    ],
+)
+def test_where_a_payload_breaks_a_limit_is_told(payload: bytes, where: str) -> None:
+    """[J10] The name of the field, as people write it, and not longer than a line."""
+    with pytest.raises(InvalidInput) as caught:
+        check_payload(payload)
+    assert caught.value.message.endswith(where) or where in caught.value.message
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ({"a": [{"b": float("nan")}]}, "number nan is not finite at a[0].b"),
+        ({"a": {"b": float("-inf")}}, "number -inf is not finite at a.b"),
+        ({"a": {1, 2}}, "set is no JSON value at a"),
+        ({"a": ({"b": b"x"},)}, "bytes is no JSON value at a[0].b"),
+        ({"a": "\ud800"}, "a lone surrogate at a"),
+        ({"a": {"\ud800": 1}}, "a key: a lone surrogate at a"),
+        ({"a": {(1, 2): 1}}, "keys must be str"),
+    ],
+)
+def test_where_a_value_is_no_payload_is_told(value: dict[str, Any], what: str) -> None:
+    """[J10]"""
+    with pytest.raises(InvalidInput) as caught:
+        mutation().put("plan", "p1", value)
+    assert what in caught.value.message
+
+
+@pytest.mark.parametrize("field", ["agent", "agent_id", "session_id"])
+def test_a_field_beside_the_payload_is_named(machine: Machine, field: str) -> None:
+    """[J10]"""
+
+    def sealed_by(text: str) -> None:
+        author = Author("test")._replace(**{field: text})
+        draft = Draft("create", "plan", "p1", b"{}")
+        last_c = chain_start(ORIGIN)
+        seal([draft], origin=ORIGIN, last_seq=1, last_c=last_c, author=author, machine=machine, head=nothing)
+
+    with pytest.raises(InvalidInput, match=f"^{field} is not Unicode text"):
+        sealed_by("\ud800")
+    with pytest.raises(InvalidInput, match=f"the limit is 262144; most of it is {field}"):
+        sealed_by("x" * 300_000)
+
+
+@pytest.mark.parametrize(
     "payload",
     [
         b"{}",
