@@ -78,7 +78,7 @@ def probe_lines(name: str, found: Probe) -> Iterator[str]:
     if len(found.feeds) > _MOST_SHOWN:
         yield f"  and {len(found.feeds) - _MOST_SHOWN} more"
     if isinstance(found.error, PlaceMissing):
-        yield "  nothing stands there yet: the first push makes the folder"
+        yield "  nothing stands there yet: the first push makes the folder, but nothing above it"
     elif not found.feeds and found.error is None:
         yield "  reached, and there are no feeds yet"
     others = [feed for feed in found.feeds if not feed.is_own]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Final
 
-from federation.errors import FederationError, ProgramUnusable, RemoteReadOnly, SourceUnavailable
+from federation.errors import FederationError, PlaceMissing, ProgramUnusable, RemoteReadOnly, SourceUnavailable
 from federation.model import FEED_FILE, HEAD_FILE, MAX_HEAD_BYTES
 from federation.transports import Listing, Wanted, rsync_command
 from federation.transports.child import Ended, run, run_worker
@@ -36,6 +37,7 @@ _MAX_LATE: Final = 2  # calls in a row that miss their deadline: then it is the 
 _HEADS_BYTES: Final = 64 * 1024 * 1024  # of heads that are brought together, and held in memory
 _HEAD_GROWTH: Final = 16 * 1024  # bytes by which a head may grow between the listing and the transfer
 _NO_FOLDER: Final = "there is no such folder, or none that we may read"
+_MISSING: Final = re.compile(rb"change_dir .* failed: No such file or directory")
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_THERE: Final = frozenset([errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
 
@@ -281,6 +283,8 @@ class RsyncTransport:
         return ended, read_listing(ended.output)
 
     def _check_listed(self, ended: Ended, seen: Seen, *good: int) -> None:
+        if not seen.is_folder and ended.code == PARTIAL and _MISSING.search(ended.errors):
+            raise PlaceMissing("there is no such folder", path=self._display)
         if not seen.is_folder or ended.code not in good:
             raise self._failure(ended, None if seen.is_folder or ended.code != PARTIAL else _NO_FOLDER)
 
