@@ -138,6 +138,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "`eventsync remote add NAME PATH` adds one, `eventsync remote list` lists what is there",
         ),
         "InvalidUrl": Exit(USAGE, "invalid_url", "the forms are in docs/cli.md under `remote add`"),
+        "RepositoryUnsupported": Exit(
+            USAGE,
+            "repository_unsupported",
+            "nothing was changed there; another repository does: `git init --bare --object-format=sha1 PATH` makes one",
+        ),
         "SourceUnavailable": Exit(
             UNAVAILABLE,
             "source_unavailable",

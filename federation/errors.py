@@ -7,6 +7,7 @@ FederationError
 │   └── PlaceMissing      nothing stands there, and the folder around it does: a first push makes it
 ├── RemoteRefused         the place refused us (authentication)
 ├── RemoteReadOnly        the place can be pulled from, not pushed to
+├── RepositoryUnsupported the place is of a kind or version that this program does not read
 ├── ProgramUnusable       a program of this machine that a transport needs is missing or too old
 ├── ForeignDataRefused    the remote holds what must not be overwritten or believed [F5]
 │   └── OtherCopyPublished    another copy of this store has published there [R3]
@@ -51,6 +52,10 @@ class RemoteRefused(FederationError):
 
 class RemoteReadOnly(FederationError):
     """The place can only be pulled from; nothing was changed."""
+
+
+class RepositoryUnsupported(FederationError):
+    """The place is of a kind or version that this program neither reads nor writes; nothing was changed."""
 
 
 class ProgramUnusable(FederationError):

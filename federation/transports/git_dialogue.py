@@ -13,7 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from federation.errors import FederationError, InvalidUrl, RemoteReadOnly, RemoteRefused, SourceUnavailable
+from federation.errors import (
+    FederationError,
+    RemoteReadOnly,
+    RemoteRefused,
+    RepositoryUnsupported,
+    SourceUnavailable,
+)
 from federation.model import FEED_FILE, FEED_FOLDER, MAX_SLICE_FILE_BYTES
 from federation.transports.child import Ended, run_worker
 from federation.transports.git_job import Address, Answer, Caps, Job, decode_answer, encode_job
@@ -110,7 +116,7 @@ class Dialogue:
             case "read only":
                 return RemoteReadOnly(message, path=path)
             case "format":
-                return InvalidUrl(f"{path}: {message}")
+                return RepositoryUnsupported(message, path=path)
             case "raced":
                 return SourceUnavailable(f"{message}: nothing was overwritten", path=path, rule="R3")
             case _:

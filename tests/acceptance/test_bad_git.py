@@ -285,6 +285,7 @@ def test_a_repository_of_sha256_is_told_and_left(place: Path, command: str) -> N
     before = files_in(place / "other.git")
     answer = person.run(command)
     assert answer.code == 2
+    assert '"class": "repository_unsupported"' in answer.out
     assert "sha256" in answer.out and "only sha1 repositories are supported" in answer.out
     assert files_in(place / "other.git") == before
 

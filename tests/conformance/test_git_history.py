@@ -15,7 +15,7 @@ from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from federation.errors import InvalidUrl, SourceUnavailable
+from federation.errors import RepositoryUnsupported, SourceUnavailable
 from federation.model import HEAD_FILE
 from federation.transports import Listing, Wanted
 from federation.transports.git import GitTransport
@@ -505,9 +505,9 @@ def test_a_repository_of_sha256_is_refused_with_the_reason(tmp_path: Path, kind:
         url = str(path) if kind == "in place" else f"git://127.0.0.1:{daemon.port}/other.git"
         place = GitPlace(tmp_path / "unused.git", url, tmp_path / "memory")
         feed = own_feed(tmp_path / "feed", head=b"1")
-        with pytest.raises(InvalidUrl, match="sha256"):
+        with pytest.raises(RepositoryUnsupported, match="sha256"):
             place.transport().origins()
-        with pytest.raises(InvalidUrl, match="sha256"):
+        with pytest.raises(RepositoryUnsupported, match="sha256"):
             place.transport().publish(A, feed, [HEAD_FILE], frozenset())
 
 
