@@ -16,8 +16,9 @@ from typing import Final
 _TABLE: Final = "/proc/self/mountinfo"
 # fmt: off
 _LOCAL: Final = frozenset([
-    "apfs", "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "iso9660", "jfs", "msdos",
-    "nilfs2", "ntfs3", "overlay", "ramfs", "reiserfs", "squashfs", "tmpfs", "udf", "vfat", "xfs", "zfs",
+    "apfs", "bcachefs", "btrfs", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "iso9660",
+    "jfs", "msdos", "nilfs2", "ntfs3", "overlay", "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "udf", "vfat",
+    "xfs", "zfs",
 ])
 # fmt: on
 _MAX_LINKS: Final = 40  # as in Linux: a circle of symlinks leads nowhere, and that is found out when it is opened

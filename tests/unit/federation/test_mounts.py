@@ -16,6 +16,8 @@ TABLE = """\
 26 23 8:2 / /mnt/nas/disk rw - ext4 /dev/sdb1 rw
 27 22 0:24 / /mnt/auto rw - autofs systemd-1 rw
 28 27 8:3 / /mnt/auto rw - vfat /dev/sdc1 rw
+30 22 0:5 / /dev rw - devtmpfs udev rw
+31 30 0:26 / /dev/shm rw - tmpfs tmpfs rw
 29 22 0:25 / /mnt/new rw - somethingfs x rw
 """
 LINKS = {
@@ -33,6 +35,7 @@ LINKS = {
         ("/", False),
         ("/srv/ann/plain", False),
         ("/tmp/bus", False),
+        ("/dev/shm/bus", False),
         ("/mnt/nas", True),
         ("/mnt/nas/bus", True),
         ("/mnt/nas/disk/bus", True),  # local, but the way to it is not
