@@ -19,19 +19,17 @@ from federation.index import Row
 from federation.merging import label, same_json
 from federation.model import OPEN_VERDICTS, DecisionReport, Left, Resolution, Verdict
 from journal import (
-    MAX_INLINE_BYTES,
     DamagedStore,
     Draft,
     InvalidInput,
     Ref,
     Version,
-    blob_ref,
     check_draft,
     check_item_id,
     check_item_type,
     check_payload,
-    check_payload_of,
     encode_authored,
+    naming_blob,
 )
 
 Title = Callable[[Mapping[str, Any]], str | None]
@@ -162,7 +160,7 @@ class Deciding:
                 return _Undecided("conflict: neither side has seen the other", ConflictUndecided)
             case Resolution.THEIRS:
                 payload = None if row.tombstone else self._holdings.payload_bytes(row)
-                return _without_blob(self._authored(row, payload, row.summary or self._title_of(row)))
+                return naming_blob(self._authored(row, payload, row.summary or self._title_of(row)))
             case Resolution.MERGE:
                 return self._merge(row)
 
@@ -186,7 +184,7 @@ class Deciding:
     def _copy(self, row: Row) -> Draft:
         payload = None if row.tombstone else self._holdings.payload_bytes(row)
         version = row.foreign_head().version
-        return _without_blob(self._accepted(row, payload, row.summary or self._title_of(row), root=version))
+        return naming_blob(self._accepted(row, payload, row.summary or self._title_of(row), root=version))
 
     def _written(self, row: Row, payload: Mapping[str, Any]) -> Draft:
         """What somebody here made of both sides; SchemaFailed as for a put."""
@@ -285,17 +283,6 @@ class Deciding:
             origin = Ref.parse(draft.cause or "").origin
             row = self._holdings.index.row(origin, draft.item_type, draft.item_id or "")
             self._holdings.store.keep_payload((row and self._holdings.payload_bytes(row)) or b"")
-
-
-def _without_blob(draft: Draft) -> Draft:
-    """The same, only naming a payload that becomes a blob: many of them are not held in memory.
-
-    InvalidInput when it breaks a limit [J10].
-    """
-    if draft.payload is None or len(draft.payload) <= MAX_INLINE_BYTES:
-        return draft
-    check_payload_of(draft.item_type, draft.item_id, draft.payload)
-    return draft._replace(payload=None, blob=blob_ref(draft.payload))
 
 
 def _left(row: Row, verdict: str, reason: str) -> Left:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from federation.holdings import Holdings
-from journal import DamagedStore, Draft, LocalHead
+from journal import DamagedStore, Draft, LocalHead, naming_blob
 
 _AT_ONCE: Final = 500  # entities in one batch, which is one write
 _BYTES_AT_ONCE: Final = 8 * 1024 * 1024  # of payloads in one batch
@@ -77,7 +77,7 @@ def _copy(holdings: Holdings, head: LocalHead) -> Draft | None:
         return None
     if payload is None and not head.deleted:
         return None
-    return Draft(
+    draft = Draft(
         "delete" if head.deleted else "backfill",
         head.item_type,
         head.item_id,
@@ -87,3 +87,4 @@ def _copy(holdings: Holdings, head: LocalHead) -> Draft | None:
         context=head.context,
         claims=head.claims,
     )
+    return naming_blob(draft)  # of what is here already

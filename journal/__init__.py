@@ -53,7 +53,6 @@ from journal.model import (
     EXECUTION_TYPES,
     JOURNAL_TYPE,
     MAX_CONTEXT_ENTRIES,
-    MAX_INLINE_BYTES,
     MAX_LINE_BYTES,
     MAX_NAME_CHARS,
     MAX_PAYLOAD_BYTES,
@@ -77,7 +76,7 @@ from journal.model import (
     check_item_type,
     parse_blob_ref,
 )
-from journal.mutation import Mutation, check_draft, check_payload_of, encode_authored
+from journal.mutation import Mutation, check_draft, encode_authored, naming_blob
 from journal.payloads import check_payload, encode_payload, has_too_many_values
 from journal.projection import changes_entity
 from journal.redaction import Plan, RedactedLine, is_left
@@ -91,7 +90,6 @@ __all__ = [
     "EXECUTION_TYPES",
     "JOURNAL_TYPE",
     "MAX_CONTEXT_ENTRIES",
-    "MAX_INLINE_BYTES",
     "MAX_LINE_BYTES",
     "MAX_NAME_CHARS",
     "MAX_PAYLOAD_BYTES",
@@ -164,7 +162,6 @@ __all__ = [
     "check_item_id",
     "check_item_type",
     "check_payload",
-    "check_payload_of",
     "decode_record",
     "default_data_folder",
     "drop",
@@ -180,6 +177,7 @@ __all__ = [
     "link",
     "listed_in",
     "moved_words",
+    "naming_blob",
     "origin_of",
     "parse_blob_ref",
     "seq_of",

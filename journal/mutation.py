@@ -166,6 +166,17 @@ def check_payload_of(item_type: str, item_id: str | None, payload: bytes) -> Non
     check_payload(payload)
 
 
+def naming_blob(draft: Draft) -> Draft:
+    """The same draft, only naming its payload where that becomes a blob, so that many are not held in memory at once.
+
+    Who writes it sees to it that the store keeps that payload. InvalidInput when it breaks a limit [J10]. Pure.
+    """
+    if draft.payload is None or len(draft.payload) <= MAX_INLINE_BYTES:
+        return draft
+    check_payload_of(draft.item_type, draft.item_id, draft.payload)
+    return draft._replace(payload=None, blob=blob_ref(draft.payload))
+
+
 def _check_vector(vector: Mapping[str, int]) -> None:
     if len(vector) > MAX_CONTEXT_ENTRIES:
         raise InvalidInput(f"context has more than {MAX_CONTEXT_ENTRIES} entries", rule="J10")

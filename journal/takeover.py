@@ -18,6 +18,7 @@ from journal.identity import Previous, StoreFile
 from journal.index import Position
 from journal.log import Log
 from journal.model import Draft, LocalHead
+from journal.mutation import naming_blob
 from journal.renewal import Past, leave, taken_over
 
 
@@ -70,7 +71,7 @@ def drafts_for(heads: Sequence[LocalHead], previous: Sequence[Previous], log: Lo
         except DamagedStore:
             continue
         if head.deleted or found is not None:
-            drafts.append(taken_over(head, found, past.kept(head)))
+            drafts.append(naming_blob(taken_over(head, found, past.kept(head))))
     return drafts
 
 

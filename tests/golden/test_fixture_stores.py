@@ -87,6 +87,9 @@ def test_the_cases_show_what_they_are_for() -> None:
     assert torn["feed"][1:] == ["record 1", "skip 2 to 5", "record 6"]
     assert expected("withheld")["author"]["feed"][1:] == ["record 1", "skip 2 to 5", "skip 6 to 7", "record 8"]
     assert [item["entity"] for item in expected("withheld")["reader"]["candidates"]] == ["plan/shown", "plan/draft"]
+    author, reader = (expected("blobs")[name] for name in ("author", "reader"))
+    assert author["heads"]["plan/again"]["payload"] == reader["heads"]["plan/again"]["payload"]
+    assert len([name for name in contents(FOLDER / "blobs" / "author") if "/blobs/" in name]) == 3  # one of them packed
     texts = b"".join(contents(FOLDER / "withheld" / "reader").values())
     assert b"secret" not in texts
     assert b"session" not in texts

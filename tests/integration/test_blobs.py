@@ -12,10 +12,13 @@ import pytest
 from blake3 import blake3
 
 from eventsync import app, exits
+from eventsync.app import Surroundings
+from eventsync.renewing import renew, show_again
 from eventsync.sharing import Sharing
 from federation.errors import BlobUnreadable, DecisionNeeded, SecretFound, SourceUnavailable
 from federation.model import NO_PAYLOAD, Result, Verdict
 from federation.packing import pack
+from federation.redaction import redact
 from federation.transports import Wanted
 from journal import DamagedStore, InvalidInput
 from tests.conformance.test_transports import files_in
@@ -41,6 +44,7 @@ from tests.integration.world import (
 )
 
 LONG = "x" * 70_000
+ANYBODY = Surroundings(agent="test")
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
@@ -388,6 +392,43 @@ def test_a_local_payload_that_is_damaged_stops_no_look_at_what_others_have(pair:
         again.store.get("plan", "p")
     path.write_bytes(content)
     assert verdicts(again) == {"plan/p": "identical", "plan/q": "new"}
+
+
+def test_a_new_identity_shows_long_payloads_again_as_copies(world: World, pair: tuple[Sharing, Sharing]) -> None:
+    """[I2] [K1]: they refer to content that is here already."""
+    writer, reader = pair
+    put(writer, "long", text=LONG)
+    share(writer)
+    pull(reader)
+    accept_all(reader)
+    renew(writer.store, ANYBODY, None, None)
+    writer = world.reopened(writer)
+    assert show_again(writer.store, ANYBODY) == 1
+    assert len(list((writer.store.folder / "journal" / "blobs").rglob("??" + "?" * 62))) == 1
+    share(writer)
+    pull(reader)
+    assert {item.verdict for item in candidates(reader)} == {Verdict.KNOWN}
+    third = world.store("third")
+    pull(third)
+    accept_all(third)
+    assert payload(third, "long") == {"title": "long", "text": LONG}
+    assert findings(writer) == findings(third) == []
+
+
+def test_a_redaction_takes_a_long_payload_from_everywhere_here_and_from_the_place(
+    world: World, pair: tuple[Sharing, Sharing]
+) -> None:
+    """[F9] [J16]"""
+    writer, _ = pair
+    put(writer, "long", text=LONG)
+    put(writer, "other", text=LONG)
+    share(writer)
+    redact(writer.holdings, [1], "slipped in", "test")
+    share(writer)
+    assert len(blobs_of(writer.store.folder / "journal")) == 1
+    assert len(blobs_of(own_feed(writer))) == 1
+    assert blobs_of(on_bus(world, writer)) == blobs_of(own_feed(writer))
+    assert findings(writer) == []
 
 
 # --- our own, damaged ------------------------------------------------------------------------------------------------
