@@ -16,6 +16,9 @@ from federation.errors import PlaceMissing
 if TYPE_CHECKING:
     from eventsync.sharing import RemoteDetails, RemoteStatus
     from federation.probing import FeedSeen, Probe
+    from federation.transports.urls import GitUrl, RsyncUrl, Url
+
+    Place = Url | GitUrl | RsyncUrl
 
 _MOST_SHOWN: Final = 20  # feeds that are named one by one
 
@@ -71,8 +74,8 @@ def _probe_document(found: Probe) -> Document:
     }
 
 
-def probe_lines(name: str, found: Probe) -> Iterator[str]:
-    """Whose feeds are there, and what to do next."""
+def probe_lines(found: Probe) -> Iterator[str]:
+    """Whose feeds are there."""
     for feed in found.feeds[:_MOST_SHOWN]:
         yield f"  {_feed_line(feed)}"
     if len(found.feeds) > _MOST_SHOWN:
@@ -81,9 +84,15 @@ def probe_lines(name: str, found: Probe) -> Iterator[str]:
         yield "  nothing stands there yet: the first push makes the folder, but nothing above it"
     elif not found.feeds and found.error is None:
         yield "  reached, and there are no feeds yet"
-    others = [feed for feed in found.feeds if not feed.is_own]
+
+
+def next_line(name: str, url: Place, found: Probe | None) -> str:
+    """What to do with a remote that was added. A place that is not on this machine needs a person's word once [F1]."""
+    others = [feed for feed in found.feeds if not feed.is_own] if found is not None else []
     pull = f"`eventsync pull {clean(name)}` brings what they have, " if others else ""
-    yield f"next: {pull}`eventsync sync` publishes to all remotes and pulls from them"
+    if url.kind == "directory" or url.scheme == "file":
+        return f"next: {pull}`eventsync sync` publishes to all remotes and pulls from them"
+    return f"next: {pull}`eventsync push {clean(name)} --yes` publishes there; from then on `eventsync sync` does both"
 
 
 def _feed_line(feed: FeedSeen) -> str:

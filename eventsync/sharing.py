@@ -353,13 +353,17 @@ class Sharing:
             failed[-1][1] if failed else None,
         )
 
+    def place_of(self, name: str) -> urls.Url | urls.GitUrl | urls.RsyncUrl:
+        """Where a remote is."""
+        return urls.parse(_absolute(self.config.remotes[name].url))
+
     def remote_details(self, name: str) -> RemoteDetails:
         """What the run log says of one remote, its settings, and how the other side is set up."""
         from eventsync.other_side import other_side
 
         status = self.remote_status(name)
         remote = self.config.remotes[name]
-        url = urls.parse(_absolute(remote.url))
+        url = self.place_of(name)
         check_settings(url, remote.settings)
         return RemoteDetails(status, url.kind, remote.settings, other_side(url, remote.settings))
 

@@ -66,6 +66,7 @@ def add(console: Console, name: str, url: str, no_probe: bool) -> None:
             return
         if probe is not None:
             _tell_probe(console, name, probe)
+        console.note(remote_report.next_line(name, found.place_of(name), probe))
         for warning in found.ways.warnings():
             console.warn(warning)
 
@@ -74,7 +75,7 @@ def _tell_probe(console: Console, name: str, probe: Probe) -> None:
     problem = remote_report.probe_problem(name, probe)
     if problem is not None:
         console.warn(problem)
-    for line in remote_report.probe_lines(name, probe):
+    for line in remote_report.probe_lines(probe):
         console.note(line)
 
 

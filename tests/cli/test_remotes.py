@@ -132,7 +132,9 @@ def test_a_folder_that_the_first_push_will_make_is_no_problem(run: Run, store: P
 
 def test_nothing_is_looked_at_when_nobody_wants_it(run: Run, store: Path) -> None:
     told = run("remote", "add", "stick", "/nowhere/at/all", "--no-probe")
-    assert (told.code, told.err, told.out) == (0, "", "remote stick: /nowhere/at/all\n")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines()[0] == "remote stick: /nowhere/at/all"
+    assert told.out.splitlines()[1].startswith("next: `eventsync sync`")
     assert run("remote", "add", "drive", "/nowhere", "--no-probe", "--json").document["probe"] is None
 
 
@@ -144,6 +146,11 @@ def test_a_store_of_another_program_is_named_by_its_project(run: Run, store: Pat
     assert [(feed["origin_store_id"], feed["name"]) for feed in found] == [
         ("brainclaw:prj_0123456789abcdef0123456789abcdef", "project")
     ]
+
+
+def test_a_place_elsewhere_needs_a_word_before_a_sync_publishes_to_it(run: Run, store: Path) -> None:
+    told = run("remote", "add", "hub", "git@example.org:team/bus.git", "--no-probe")
+    assert "next: `eventsync push hub --yes` publishes there" in told.out
 
 
 # --- how the other side is set up ------------------------------------------------------------------------------------
