@@ -186,6 +186,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "`eventsync diff CND` shows both; `accept CND --merge` or `--edit` puts them together, `--theirs` takes "
             "theirs, `reject CND` keeps yours",
         ),
+        "UndoStopped": Exit(
+            DECISION,
+            "undo_stopped",
+            "`eventsync log --entity TYPE/ID` tells what came after; `edit` or `rm` goes on from it",
+        ),
         "CandidateMoved": Exit(DECISION, "candidate_moved", "`eventsync diff CND` shows what it is now"),
         "SecretFound": Exit(
             DECISION,

@@ -116,6 +116,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "pull": {"remotes": [], "exit_code": None},
         "sync": {"publish": None, "publish_error": None, "push": None, "pull": None, "exit_code": None},
         "inbox": {"candidates": [], "held": 0},
+        "inbox undo": {"records": [], "left": []},
         "diff": {
             "candidate": None,
             "local": None,
@@ -143,7 +144,16 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
 
 _TIME_WIDTH: Final = len("2026-06-10T14:03:22.114Z")
 _DONE_WORDS: Final = MappingProxyType(
-    {"create": "created", "update": "updated", "delete": "deleted", "accept": "accepted", "reject": "rejected"}
+    {
+        "create": "created",
+        "update": "updated",
+        "delete": "deleted",
+        "accept": "accepted",
+        "reject": "rejected",
+        "rollback": "put back",
+        "reopen": "open again",
+        "snooze": "snoozed",
+    }
 )
 
 

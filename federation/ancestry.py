@@ -71,7 +71,7 @@ def _local_base(holdings: Holdings, foreign: ForeignHead, local: LocalHead) -> B
             continue
         if told.record.entity_rev != rev:
             break
-        if includes(foreign, local, told.head().version, holdings):
+        if includes(foreign, local, told.head().version, holdings.facts):
             return _base(told.record, told.origin, holdings.store.payload_of(told.record))
         rev -= 1
     return None if rev == 0 else NoBase(f"rev {rev} of its history cannot be read here")

@@ -50,6 +50,10 @@ class Facts(Protocol):
         """Whether that record of ours is known to be published, in the clear or redacted, under any origin of ours."""
         ...
 
+    def undone(self, origin: str, seq: int, item_type: str, item_id: str) -> bool:
+        """Whether an accept of ours made that version of the entity: if our head does not include it, it was undone."""
+        ...
+
     def pin(self, origin: str) -> int:
         """The seq up to which we verified an origin, 0 when we never did."""
         ...
@@ -93,6 +97,10 @@ def judge(
     version = foreign.version
     if decided or (local is not None and local.context.get(version.origin, 0) >= version.seq):
         return Judgement(Verdict.KNOWN, _label(foreign, facts))
+    if facts.undone(version.origin, version.seq, foreign.item_type, foreign.item_id):
+        return Judgement(Verdict.KNOWN, _label(foreign, facts))  # one of ours that was undone: it is nothing new to us
+    if _takes_back(foreign):
+        return Judgement(Verdict.KNOWN)  # nobody else's affair
     reason = foreign.unreadable or impossible(foreign, facts)
     if reason is not None:
         return Judgement(Verdict.UNREADABLE, reason)
@@ -105,7 +113,7 @@ def _compared(
     foreign: ForeignHead, local: LocalHead | None, same_payload: Callable[[], bool], facts: Facts
 ) -> Judgement:
     """The lower rows of the table: a readable version that is not known."""
-    if local is None:
+    if local is None or is_taken_back(local):
         return Judgement(Verdict.KNOWN if foreign.tombstone else Verdict.NEW)
     if local.deleted and foreign.tombstone:
         return Judgement(Verdict.IDENTICAL)
@@ -128,7 +136,7 @@ def impossible(foreign: ForeignHead, facts: Facts) -> str | None:
     root = foreign.root
     if root is None:
         return None if context.get(foreign.origin) == foreign.seq else "authored, but its context does not name itself"
-    if max(context.get(root.origin, 0), foreign.claims.get(root.origin, 0)) < root.seq:
+    if not _reached(root, context, foreign.claims):
         return "a copy whose context does not reach its root"
     if root.origin == foreign.origin and root.seq >= foreign.seq:
         return "a copy of a later record"
@@ -137,6 +145,42 @@ def impossible(foreign: ForeignHead, facts: Facts) -> str | None:
     if root.seq <= facts.pin(root.origin) and facts.is_copy(foreign) is False:
         return "a copy that differs from the record it names"
     return None
+
+
+def _takes_back(foreign: ForeignHead) -> bool:
+    """Whether its author undid an accept of what was not there before: see `is_taken_back` [K5]."""
+    is_copy = foreign.unreadable is None and foreign.tombstone and foreign.root is not None
+    return is_copy and not _reached(foreign.version, foreign.full_context, foreign.claims)
+
+
+def _reached(version: Version, context: Mapping[str, int], claims: Mapping[str, int]) -> bool:
+    return max(context.get(version.origin, 0), claims.get(version.origin, 0)) >= version.seq
+
+
+def is_taken_back(local: LocalHead) -> bool:
+    """Whether the entity came by an accept that was undone, and nothing was here before [K5].
+
+    Its tombstone names the version that was accepted and does not reach it.
+    """
+    return local.deleted and not _reached(local.version, local.context, local.claims)
+
+
+class PutBack(NamedTuple):
+    """What the record that undoes an accept says of itself: of which version it is a copy, and what it includes."""
+
+    root: Version
+    context: dict[str, int]
+    claims: dict[str, int]
+
+
+def put_back(former: LocalHead | None, declined: Version) -> PutBack:
+    """Undo an accept: the former version once more, with exactly what that included [K5].
+
+    Where nothing was here before, it is a tombstone that names what was accepted, and reaches nothing.
+    """
+    if former is None:
+        return PutBack(declined, {}, {})
+    return PutBack(former.version, dict(former.context), dict(former.claims))
 
 
 def _ordered(foreign: ForeignHead, local: LocalHead, facts: Facts) -> Judgement:
@@ -201,7 +245,8 @@ def _above_pin(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> boo
 def is_false(foreign: ForeignHead, local: LocalHead | None, origin: str, seq: int, facts: Facts) -> bool:
     """Whether a context entry cannot be true and therefore counts as absent [K4]."""
     if facts.is_self(origin, seq):
-        return local is None or seq > local.context.get(origin, 0)
+        known = local is not None and seq <= local.context.get(origin, 0)
+        return not known and not facts.undone(origin, seq, foreign.item_type, foreign.item_id)
     if origin == foreign.origin and seq > foreign.seq:
         return True
     if origin == foreign.origin and seq == foreign.seq:
@@ -251,8 +296,8 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
             continue
         if is_false(foreign, local, origin, seq, facts):
             false.append((origin, seq))
-        elif not facts.is_self(origin, seq):
-            _raise(claims, origin, seq)
+        else:  # of our own versions we need nobody's word
+            _raise(context if facts.is_self(origin, seq) else claims, origin, seq)
     _include(foreign, context, claims, facts)
     return Joined(context, _needed(claims, context, foreign.version.origin), tuple(false))
 

@@ -18,6 +18,7 @@ from federation.inbox import Difference, Filter, Inbox, id_of
 from federation.index import Row
 from federation.merging import label, same_json
 from federation.model import OPEN_VERDICTS, DecisionReport, Left, Resolution, Verdict
+from federation.undoing import drafts_of_undo
 from journal import (
     DamagedStore,
     Draft,
@@ -196,7 +197,7 @@ class Deciding:
     def _accepted(self, row: Row, payload: bytes | None, summary: str | None, *, root: Version | None) -> Draft:
         """A record that builds on a candidate and on what is here; without a root it is a version of our own."""
         local = self._holdings.store.head(row.item_type, row.item_id)
-        joined = join(row.foreign_head(), local, self._holdings)
+        joined = join(row.foreign_head(), local, self._holdings.facts)
         if root is None:
             joined.context.setdefault(self._holdings.store.origin, 1)  # its own seq comes here: it counts for the limit
         return Draft(
@@ -239,6 +240,16 @@ class Deciding:
             entity = (_UNNAMED_TYPE, None)
         cause, root = str(Ref(row.origin, row.seq)), str(version)
         return Draft("reject", *entity, summary=reason, cause=cause, root=root)
+
+    # --- undoing ---
+
+    def undo(self) -> DecisionReport:
+        """Take the last decision back, and all that was decided in one batch with it; nothing where there is none.
+
+        The records of `undoing`. UndoStopped writes nothing.
+        """
+        with self._deciding():
+            return self._commit(drafts_of_undo(self._holdings))
 
     # --- together ---
 

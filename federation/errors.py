@@ -13,6 +13,7 @@ FederationError
 │   └── OtherCopyPublished    another copy of this store has published there [R3]
 ├── DecisionNeeded        a person has to decide first
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
+│   ├── UndoStopped       something was built on what would be taken back, or it cannot be read [K5]
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
 │   └── SecretFound       a record looks as if it held a secret [F1]
 ├── NoProject             a store of another program that does not say who it is
@@ -80,6 +81,10 @@ class DecisionNeeded(FederationError):
 
 class ConflictUndecided(DecisionNeeded):
     """A candidate conflicts with what is here, and nobody said which of the two is taken; nothing was changed."""
+
+
+class UndoStopped(DecisionNeeded):
+    """The last decision cannot be taken back: an entity was changed since, or cannot be read; nothing was changed."""
 
 
 class CandidateMoved(DecisionNeeded):

@@ -1,4 +1,4 @@
-"""Holdings: what one store knows of others: its mirrors, the index over them, and the facts causality asks for.
+"""Holdings: what one store knows of others: its mirrors, and the index over them.
 
 Keeps the index up to journal and mirrors, and every row judged (K3, K4). Holds the second lock, which serializes
 publish, pull and accept [J9]. Everything here but the mirrors can be deleted and comes back the same [T1].
@@ -18,6 +18,7 @@ from federation.blobs import ref_in
 from federation.bridge import BridgeFolder, materialize_bridge
 from federation.causality import ForeignHead, Judgement, judge, same_payload
 from federation.errors import BlobUnreadable, DamagedFeed
+from federation.evidence import Evidence
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
@@ -58,7 +59,7 @@ class Holdings:
         self.mirror = Mirror(store.disk, self.folder)
         self.own_feeds = OwnFeeds(store)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
-        self._missed = False  # whether a mirror was asked that cannot be read
+        self.missed = False  # whether something was asked that cannot be read now
 
     @cached_property
     def index(self) -> Index:
@@ -89,6 +90,11 @@ class Holdings:
         found = Holdings(self.store)
         found.index = Index.in_memory()
         return found
+
+    @cached_property
+    def facts(self) -> Evidence:
+        """What claims are checked against [K4]."""
+        return Evidence(self)
 
     @property
     def own(self) -> FeedFolder:
@@ -251,15 +257,21 @@ class Holdings:
             self.index.apply_local(touched, unnamed, decided, gap.position)
 
     def _decisions(self, record: Record | Decided) -> Iterator[Decision]:
-        """The version a record decides about: every accept of any kind, every reject, and what undoes one [K3] [K5]."""
-        accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.cause is not None
-        if record.cause is None or not (accepts or record.action in ("reject", "reopen")):
-            return
-        version = self._version_of_cause(record.cause) if record.root is None else _version(record.root)
-        if version is None:
-            return
-        entity = ("", "") if record.item_id is None else (record.item_type, record.item_id)
-        yield Decision(*version, *entity, "accept" if accepts else record.action)
+        """What a record decides: every accept of any kind, every reject, what delays and what undoes one [K3] [K5]."""
+        version = self.version_decided(record)
+        if version is not None:
+            entity = ("", "") if record.item_id is None else (record.item_type, record.item_id)
+            action = record.action if record.action_class is ActionClass.DECISION else "accept"
+            yield Decision(*version, *entity, action, record.seq)
+
+    def version_decided(self, record: Record | Decided) -> Version | None:
+        """The authored version that a record of ours decides about; None for what decides nothing."""
+        accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
+        if record.cause is None or not (accepts or record.action_class is ActionClass.DECISION):
+            return None
+        root = None if record.root is None else _version(record.root)
+        is_ours = root is not None and accepts and self.is_self(*root[:2])  # an accept that was undone twice
+        return self._version_of_cause(record.cause) if record.root is None or is_ours else root
 
     def _version_of_cause(self, cause: str) -> Version | None:
         """The authored version behind a record that was accepted over a conflict: our record names only its cause.
@@ -267,7 +279,7 @@ class Holdings:
         Of a record that cannot be read it is the record alone.
         """
         version = _version(cause)
-        line = None if version is None else self._mirrored_line(version.origin, version.seq)
+        line = None if version is None else self.mirrored_line(version.origin, version.seq)
         parts = None if line is None else split_c(line)
         if version is None or line is None or parts is None:
             return version
@@ -287,7 +299,7 @@ class Holdings:
             for row in sorted(rows, key=_root_of):
                 if row.origin in self.damaged:
                     continue
-                self._missed = False
+                self.missed = False
                 try:
                     found = self._judge(row, heads.get((row.item_type, row.item_id)), anything)
                 except BlobUnreadable:
@@ -296,7 +308,7 @@ class Holdings:
                     if row.origin not in self.damaged:
                         raise  # not the mirror: a feed of our own
                     continue
-                judged.append((row, found, self._missed))
+                judged.append((row, found, self.missed))
             self.index.set_verdicts(judged)
 
     def _judge(self, row: Row, local: LocalHead | None, anything_decided: bool) -> Judgement:
@@ -309,7 +321,7 @@ class Holdings:
             local,
             decided=anything_decided and self._is_decided(foreign),
             same_payload=lambda: local is not None and self._same_payload(row, local),
-            facts=self,
+            facts=self.facts,
         )
 
     def _why_unreadable(self, row: Row, blob: str) -> str | None:
@@ -331,7 +343,7 @@ class Holdings:
         try:
             return same_payload(self.store.payload_bytes(local), theirs)
         except DamagedStore:
-            self._missed = True
+            self.missed = True
             return False
 
     # --- reading ---
@@ -366,7 +378,7 @@ class Holdings:
         with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
             if origin not in self.damaged:
                 return self.mirror.feed(origin).head()
-        self._missed = True
+        self.missed = True
         return None
 
     def counts(self, origin: str) -> Counts:
@@ -396,18 +408,11 @@ class Holdings:
                 found[origin] = (head.last_seq, head.c, head.t)
         return found
 
-    # --- facts for causality [K4] ---
+    # --- whose a record is, and how far a mirror goes ---
 
     def is_self(self, origin: str, seq: int) -> bool:
         """Whether a record is ours; of former origins up to their last seq [F8]."""
         return origin == self.store.origin or seq <= self.own_feeds.left_at(origin)
-
-    def shown(self, seq: int) -> bool:
-        """Whether a feed of ours ever showed that record, or that of another copy of this store, which we mirror."""
-        origin = self.own_feeds.owner(seq)
-        if origin == self.store.origin:
-            return seq <= self.index.position(origin)[0] and not self.index.is_withheld(origin, seq)
-        return self.own_feeds.has_line(origin, seq) or self._mirrored_line(origin, seq) is not None
 
     def pin(self, origin: str) -> int:
         """The seq up to which we verified an origin; 0 for one whose mirror cannot be read."""
@@ -416,62 +421,14 @@ class Holdings:
         head = self.head(origin)
         return 0 if head is None else head.last_seq
 
-    def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
-        """The newest version of an entity that an origin authored, as far as we hold it."""
-        row = self.index.row(origin, item_type, item_id)
-        newest = 0 if row is None else row.foreign_head().full_context.get(origin, 0)
-        if row is None or newest > row.seq:
-            return 0
-        if row.root is None and newest == row.seq:
-            return newest
-        return 0 if self.is_version(origin, newest, item_type, item_id) is False else newest
-
-    def is_copy(self, foreign: ForeignHead) -> bool | None:
-        """Whether a copy is the mirrored record it names, digest and payload included; None where that is not shown."""
-        root = foreign.version
-        line = self._mirrored_line(root.origin, root.seq)
-        row = self.index.row(foreign.origin, foreign.item_type, foreign.item_id)
-        if line is None or row is None:
-            return None
-        try:
-            record = decode_record(line)
-        except (DamagedStore, FormatTooNew):
-            return None
-        if record.c[:12] != root.digest or not self._is_version_of(record, foreign.item_type, foreign.item_id):
-            return False
-        if record.redacted or row.unreadable is not None:
-            return None
-        if row.blob is not None and row.blob == str(record.blob):
-            return True  # it says so itself
-        try:
-            payload, other = self.payload_bytes(row), self.payload_of(record, root.origin)
-        except BlobUnreadable:
-            self._missed = True
-            return None
-        return payload == other or same_payload(payload, other)
-
-    def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
-        """Whether a mirrored record is an authored version of that entity; None where the feed does not show it."""
-        line = self._mirrored_line(origin, seq)
-        if line is None:
-            return None
-        try:
-            record = decode_record(line)
-        except (DamagedStore, FormatTooNew):
-            return None
-        return self._is_version_of(record, item_type, item_id)
-
-    def _is_version_of(self, record: Record, item_type: str, item_id: str) -> bool:
-        is_entity = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
-        return is_entity and record.root is None and (record.item_type, record.item_id) == (item_type, item_id)
-
-    def _mirrored_line(self, origin: str, seq: int) -> bytes | None:
+    def mirrored_line(self, origin: str, seq: int) -> bytes | None:
+        """A record line of a mirror; None where it is not shown, or cannot be read, and then it was `missed`."""
         if origin.startswith(BRIDGE_PREFIX) or origin not in self.mirror.origins():
             return None
         with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
             if origin not in self.damaged:
                 return self.mirror.feed(origin).find(seq)
-        self._missed = True
+        self.missed = True
         return None
 
     # --- rebuilding ---

@@ -31,7 +31,7 @@ from journal import (
 )
 
 # Raised with every change of the tables; a program that reads newer records or payloads has another one.
-_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 6
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 7
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -58,19 +58,16 @@ CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), origins TEXT NOT
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
     PRIMARY KEY (origin, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, item_type TEXT NOT NULL,
-    item_id TEXT NOT NULL, action TEXT NOT NULL,
+    item_id TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (origin, seq, digest, item_type, item_id)) STRICT, WITHOUT ROWID;
 CREATE TABLE receipts (origin TEXT NOT NULL, version_seq INTEGER NOT NULL, action TEXT NOT NULL,
-    PRIMARY KEY (origin, version_seq, action)) STRICT, WITHOUT ROWID;
+    PRIMARY KEY (origin, version_seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INTEGER NOT NULL) STRICT;
 """
 _SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM local")
 _COLUMNS: Final = (
     "origin, item_type, item_id, seq, entity_rev, action, digest, root, context, claims, tombstone, unreadable, "
     "summary, slice, offset, length, verdict, label, blob"
-)
-_FORGET_DECISION: Final = (
-    "DELETE FROM decisions WHERE origin = ? AND seq = ? AND digest = ? AND item_type = ? AND item_id = ?"
 )
 _OPEN: Final = "verdict IN (" + ", ".join(f"'{verdict.value}'" for verdict in sorted(OPEN_VERDICTS)) + ")"
 
@@ -128,14 +125,15 @@ class Decision(NamedTuple):
     digest: str
     item_type: str
     item_id: str
-    action: str  # accept, reject, or reopen, which undoes either
+    action: str  # accept or reject; snooze, which delays; reopen, which undoes each of them
+    at: int  # the seq of our record
 
 
 class Receipt(NamedTuple):
     """What an origin decided about a version of ours."""
 
     version_seq: int
-    action: str  # accept | reject
+    action: str  # accept | reject, or reopen, which undoes either
 
 
 def database_at(disk: Disk, path: Path) -> Database:
@@ -249,8 +247,9 @@ class Index:
                 "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
                 by_key,
             )
+            # In the order of their feed: the last word on a version counts.
             db.executemany(
-                "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?)", ((origin, *receipt) for receipt in receipts)
+                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?)", ((origin, *receipt) for receipt in receipts)
             )
             db.executemany(
                 "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)",
@@ -316,11 +315,8 @@ class Index:
         with self._db.change() as db:
             db.executemany("UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched))
             db.executemany("UPDATE heads SET verdict = NULL WHERE origin = ? AND seq = ?", unnamed)
-            for decision in decided:  # in log order: the last word on a version counts
-                if decision.action == "reopen":
-                    db.execute(_FORGET_DECISION, decision[:-1])
-                else:
-                    db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?)", decision)
+            # In log order: the last word on a version counts.
+            db.executemany("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", decided)
             db.execute("INSERT OR REPLACE INTO local VALUES (1, ?, ?, ?, ?, ?)", position)
             db.execute("DELETE FROM counts")
 
@@ -438,7 +434,7 @@ class Index:
         """Whether an accept or reject of ours covers this version of this entity, digest included [K3] [K5]."""
         found = self._db.one(
             "SELECT 1 FROM decisions WHERE origin = ? AND seq = ? AND digest = ? "
-            "AND (item_type, item_id) IN (VALUES (?, ?), ('', ''))",
+            "AND (item_type, item_id) IN (VALUES (?, ?), ('', '')) AND action IN ('accept', 'reject')",
             (*version, item_type, item_id),
         )
         return found is not None
@@ -481,7 +477,7 @@ class Index:
 
     def local_contents(self) -> tuple[frozenset[Decision], frozenset[tuple[int, int]]]:
         """What we decided, and which seqs of ours are withheld."""
-        decisions = self._db.rows("SELECT origin, seq, digest, item_type, item_id, action FROM decisions")
+        decisions = self._db.rows("SELECT origin, seq, digest, item_type, item_id, action, at FROM decisions")
         withheld = self._db.rows("SELECT first, last FROM withheld")
         return frozenset(Decision(*row) for row in decisions), frozenset((first, last) for first, last in withheld)
 

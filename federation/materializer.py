@@ -7,6 +7,7 @@ never its payload, flushed every 20,000 entities: memory is bounded, whatever a 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -181,7 +182,7 @@ class _Batch:
     ) -> None:
         self._newest: dict[Key, tuple[_FeedRecord, Place]] = {}
         self._rows: dict[Key, Row] = {}  # made at once, of lines that cannot be decoded or are long
-        self._receipts: set[Receipt] = set()
+        self._receipts: dict[int, str] = {}  # by seq of our version: the last word on it
         self._refs: set[BlobRef] = set()
         self._blobs = blobs
         self._long_bytes = 0
@@ -242,21 +243,22 @@ class _Batch:
         self._add_row(key, row, 0)
 
     def _add_receipt(self, record: _FeedRecord, kind: ActionClass | None) -> None:
-        action = "reject" if record.action == "reject" else "accept"
-        if kind not in (ActionClass.STATE, ActionClass.TOMBSTONE) and record.action != "reject":
+        action = record.action if record.action in ("reject", "reopen") else "accept"
+        if kind not in (ActionClass.STATE, ActionClass.TOMBSTONE) and action == "accept":
             return
         try:
             version = Version.parse(record.root or record.cause or "")
         except ValueError:
             return
         if self._is_self(version.origin, version.seq):
-            self._receipts.add(Receipt(version.seq, action))
+            self._receipts[version.seq] = action
 
     def flush(self, index: Index, position: tuple[int, str]) -> None:
         rows = [_row(self._origin, key, *found) for key, found in self._newest.items()]
         rows += self._rows.values()
+        receipts = itertools.starmap(Receipt, self._receipts.items())
         blobs = {ref: not self._blobs.is_good(ref) for ref in self._refs}
-        index.flush(self._origin, rows, position, receipts=self._receipts, notes=self._notes, blobs=blobs)
+        index.flush(self._origin, rows, position, receipts=receipts, notes=self._notes, blobs=blobs)
         self._newest.clear()
         self._rows.clear()
         self._receipts.clear()

@@ -29,7 +29,7 @@ def standing_behind(holdings: Holdings, types: Collection[str]) -> list[LocalHea
 
 def never_shown(holdings: Holdings, types: Collection[str]) -> list[LocalHead]:
     """Those of them that no feed shows, so that nobody can know of them: deletions too."""
-    return [head for head in standing_behind(holdings, types) if not holdings.shown(head.seq)]
+    return [head for head in standing_behind(holdings, types) if not holdings.facts.shown(head.seq)]
 
 
 def live(holdings: Holdings, types: Collection[str]) -> list[LocalHead]:

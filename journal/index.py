@@ -171,10 +171,12 @@ class Index:
         with self._db.reading():
             yield from map(_head, self._db.rows(f"SELECT {_COLUMNS} FROM entities {which}", arguments))
 
-    def decisions(self, up_to: int = MAX_SEQ) -> Iterator[Decided]:
-        """What was decided about foreign records up to a seq, in log order."""
+    def decisions(self, up_to: int = MAX_SEQ, since: int = 0) -> Iterator[Decided]:
+        """What was decided about foreign records after a seq and up to another, in log order."""
         rows = self._db.rows(
-            "SELECT seq, action, item_type, item_id, cause, root FROM decisions WHERE seq <= ? ORDER BY seq", (up_to,)
+            "SELECT seq, action, item_type, item_id, cause, root FROM decisions "
+            "WHERE seq > ? AND seq <= ? ORDER BY seq",
+            (since, up_to),
         )
         return (Decided(*row) for row in rows)
 

@@ -391,9 +391,9 @@ class Store:
         """How far the caches have applied the log; callers may keep it and come back for what is new."""
         return self._caches.ask(lambda index: index.position()) or self._log.start()
 
-    def decisions(self, up_to: int) -> Iterator[Decided]:
-        """Every record about a foreign one up to a seq, in log order, as far as the caches have applied the log."""
-        return self._caches.ask(lambda index: index.decisions(up_to))
+    def decisions(self, up_to: int, *, since: int = 0) -> Iterator[Decided]:
+        """Records about foreign ones after a seq and up to another, in log order, as far as the caches know the log."""
+        return self._caches.ask(lambda index: index.decisions(up_to, since))
 
     def fits(self, position: Position) -> bool:
         """Whether a kept position is still one of this log."""

@@ -115,6 +115,29 @@ class Command(click.Command):
                 formatter.write(f"{' ' * formatter.current_indent}{line.strip()}\n")
 
 
+class CommandWithVerbs(Command, click.Group):
+    """A command that does something by itself and has others below it, in a table of verb → `module:name`."""
+
+    def __init__(self, name: str, *, verbs: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(name, invoke_without_command=True, subcommand_metavar="", **settings)
+        self.verbs = verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs below this command."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a verb; None when there is no such."""
+        return _loaded(self.verbs, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; NoSuchCommand knows what it may have been meant to be."""
+        _refuse_unknown(self, ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+
 class Group(click.Group):
     """A group whose commands stand in sections of its help, each a table of command → `module` or `module:name`."""
 
@@ -136,20 +159,14 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command; None when the name is in no table."""
-        for section in self.sections.values():
-            if cmd_name in section:
-                module, _, name = section[cmd_name].partition(":")
-                command: click.Command = getattr(importlib.import_module(module), name or cmd_name)
-                return command
-        return None
+        found = (_loaded(section, cmd_name) for section in self.sections.values())
+        return next((command for command in found if command is not None), None)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; NoSuchCommand knows what it may have been meant to be."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
-            raise NoSuchCommand(name, difflib.get_close_matches(name, self.list_commands(ctx)), ctx)
+        _refuse_unknown(self, ctx, args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -158,6 +175,20 @@ class Group(click.Group):
             commands = [(name, self.get_command(ctx, name)) for name in section]
             with formatter.section(title):
                 formatter.write_dl([(name, found.get_short_help_str(90)) for name, found in commands if found])
+
+
+def _loaded(table: Mapping[str, str], name: str) -> click.Command | None:
+    """The command that a table names, as `module` or `module:name`."""
+    if name not in table:
+        return None
+    module, _, found = table[name].partition(":")
+    command: click.Command = getattr(importlib.import_module(module), found or name)
+    return command
+
+
+def _refuse_unknown(group: click.Group, context: click.Context, name: str) -> None:
+    if group.get_command(context, name) is None and not context.resilient_parsing:
+        raise NoSuchCommand(name, difflib.get_close_matches(name, group.list_commands(context)), context)
 
 
 # --- what many commands do -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Commands on candidates: inbox, diff, accept, reject."""
+"""Commands on candidates: inbox and inbox undo, diff, accept, reject."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 import click
 
 from eventsync import app, exits, inbox_report, report
-from eventsync.cli.commands import Command, opened_store, pass_console
+from eventsync.cli.commands import Command, CommandWithVerbs, opened_store, pass_console
 from eventsync.cli.console import Console
 from eventsync.resolving import accept_by_hand
 from eventsync.sharing import Sharing, sharing
@@ -33,10 +33,12 @@ _digest = click.option(
 
 @click.command(
     "inbox",
-    cls=Command,
+    cls=CommandWithVerbs,
+    verbs={"undo": "eventsync.cli.inboxes"},
     example="""
     eventsync inbox
     eventsync inbox --verdict conflict --json
+    eventsync inbox undo
     """,
 )
 @_origin
@@ -44,9 +46,9 @@ _digest = click.option(
 @click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only with one verdict.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N rows.")
 @click.option("--all", "settled_too", is_flag=True, help="Settled ones too, known and identical, and held ones.")
-@pass_console
+@click.pass_context
 def inbox(
-    console: Console,
+    context: click.Context,
     origin: str | None,
     item_type: str | None,
     verdict: str | None,
@@ -54,6 +56,9 @@ def inbox(
     settled_too: bool,
 ) -> None:
     """List what other stores have that this one has not decided about."""
+    console = context.ensure_object(Console)
+    if context.invoked_subcommand is not None:
+        return
     with opened_store(console) as store, sharing(store) as found:
         stale = found.holdings.look()
         wanted = Filter(found.origin_named(origin), item_type, verdict, settled_too)
@@ -76,6 +81,17 @@ def inbox(
         stale = stale or "; ".join(f"left out: {text}" for text in found.holdings.left_out())  # found while listing
         if stale:
             console.warn(f"candidates may be missing here: {stale}")
+
+
+@click.command("undo", cls=Command, document="inbox undo", example="eventsync inbox undo")
+@pass_console
+def undo(console: Console) -> None:
+    """Take the last decision back, by records of its own: nothing is removed.
+
+    What was decided in one command is taken back together. Undoing is a decision too: undone, it is as before.
+    """
+    with opened_store(console) as store, sharing(store) as found:
+        _print_decided(console, found.deciding(console.around.agent).undo(), "nothing was decided yet")
 
 
 def _titled(found: Sharing, candidate: Candidate) -> Candidate:

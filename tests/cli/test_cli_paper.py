@@ -353,6 +353,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("accept", conflict, code=22, store=ada)
     tell("reject", conflict, "--reason", "no", store=ada)
     tell("reject", conflict, store=ada)
+    tell("inbox", "undo", store=ada)
     tell("inbox", "--all", store=ada)
     tell("log", store=ada)
     tell("log", store=ben)

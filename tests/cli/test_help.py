@@ -14,20 +14,21 @@ import pytest
 import eventsync
 from eventsync import report
 from eventsync.cli import program as root
-from eventsync.cli.commands import Command, Group
+from eventsync.cli.commands import Command, CommandWithVerbs, Group
 from eventsync.cli.console import Console
 from tests.cli.answers import Program, Run
 
 
-def all_commands(group: Group = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+def all_commands(group: click.Group = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
         found = group.get_command(context, name)
-        if isinstance(found, Group):
+        if isinstance(found, Command):
+            yield (*path, name), found
+        if isinstance(found, Group | CommandWithVerbs):
             yield from all_commands(found, (*path, name))
         else:
             assert isinstance(found, Command)
-            yield (*path, name), found
 
 
 COMMANDS = dict(all_commands())

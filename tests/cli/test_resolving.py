@@ -436,3 +436,51 @@ def test_a_candidate_whose_name_no_journal_can_hold_opens_no_editor(
     answer = run("accept", found["id"], "--edit", "--json")
     assert (answer.code, answer.error["rule"]) == (2, "J10")
     assert not (tmp_path / "shown").exists()
+
+
+# --- undo ------------------------------------------------------------------------------------------------------------
+
+
+def test_undo_brings_entity_and_candidate_back_and_undone_it_is_as_before(run: Run, title_and_status: Conflict) -> None:
+    run("accept", title_and_status.candidate["id"], "--theirs")
+    answer = run("inbox", "undo")
+    assert (answer.code, answer.out) == (0, "plan/p put back (seq 4, rev 4)\nplan/p open again (seq 5)\n")
+    assert title_and_status.payload == {"title": "Two", "status": "open"}
+    assert title_and_status.candidate["verdict"] == "conflict"
+    again = run("inbox", "undo", "--json").document
+    assert [record["action"] for record in again["records"]] == ["accept"]
+    assert title_and_status.payload == {"title": "One", "status": "done"}
+    assert run("inbox").out == "inbox is empty\n"
+
+
+def test_the_values_that_lost_stay_in_the_history(run: Run, title_and_status: Conflict) -> None:
+    run("accept", title_and_status.candidate["id"], "--theirs")
+    run("inbox", "undo")
+    records = run("log", "--entity", "plan/p", "--json").document["records"]
+    assert [(record["action"], record["entity_rev"]) for record in records] == [
+        ("create", 1),
+        ("update", 2),
+        ("accept", 3),
+        ("rollback", 4),
+        ("reopen", None),
+    ]
+    shown = [run("show", "plan", "p", "--rev", str(rev), "--json").document["payload"] for rev in (2, 3, 4)]
+    assert shown == [{"title": t, "status": s} for t, s in (("Two", "open"), ("One", "done"), ("Two", "open"))]
+
+
+def test_undo_stops_where_somebody_went_on(run: Run, title_and_status: Conflict) -> None:
+    run("accept", title_and_status.candidate["id"], "--merge")
+    title_and_status.here(title="Later")
+    answer = run("inbox", "undo", "--json")
+    assert (answer.code, answer.error["class"], answer.document["records"]) == (22, "undo_stopped", [])
+    assert answer.error["message"] == "plan/p was changed since, by seq 4"
+
+
+def test_there_may_be_nothing_to_undo(run: Run, store: Path) -> None:
+    assert run("inbox", "undo") == (0, "nothing was decided yet\n", "")
+    assert run("inbox", "undo", "--json").document == {"records": [], "left": []}
+
+
+def test_a_mistyped_verb_of_the_inbox_gets_a_suggestion(run: Run, store: Path) -> None:
+    answer = run("inbox", "undoo", "--json")
+    assert (answer.code, answer.error["hint"]) == (2, "did you mean undo?")

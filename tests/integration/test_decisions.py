@@ -470,13 +470,13 @@ def test_the_newest_version_of_an_origin_is_not_what_its_copies_say(world: World
     for forger in (liar, third):
         forger.feed().put_into(world.bus)
     pull(reader)
-    assert reader.holdings.newest_version(liar.origin, *KEY) == 0
+    assert reader.holdings.facts.newest_version(liar.origin, *KEY) == 0
     assert verdict(reader, third.origin) == "unreadable"
     same_when_rebuilt(reader)
     liar.edit("good", context={author.origin: 1, liar.origin: 3})
     liar.feed(gen=2).put_into(world.bus)
     pull(reader)
-    assert reader.holdings.newest_version(liar.origin, *KEY) == 3
+    assert reader.holdings.facts.newest_version(liar.origin, *KEY) == 3
     assert verdict(reader, third.origin) == "unreadable"
     same_when_rebuilt(reader)
     accept(reader, of(reader, liar.origin).id)

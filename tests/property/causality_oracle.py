@@ -8,13 +8,25 @@ often less than all was said.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from federation.causality import Joined, Judgement
 from federation.model import Verdict
-from journal import LocalHead, Ref
-from tests.property.causality_stores import Decision, Held, Key, Line, MemoryStore, covering, named, same_payload
+from journal import LocalHead, Ref, Version
+from tests.property.causality_stores import (
+    Decision,
+    Held,
+    Key,
+    Line,
+    MemoryStore,
+    covering,
+    named,
+    reaches_nothing,
+    same_payload,
+)
 
+UNDONE: Final = "accepts undone"
 CLAIMED: Final = "records with claims"
 ASKED_AGAIN: Final = "known by claims only, so asked again"
 UNSURE: Final = "of an edit that was never shown and only a copy of the store can know, so asked"
@@ -30,9 +42,13 @@ class Broken(AssertionError):
 
 def expected(store: MemoryStore, line: Line) -> Verdict:
     """The verdict of [K3], with true sets in place of contexts."""
-    held = store.heads.get(line.key)
+    held = here(store, line)
     if decision_on(store, line) is not None or (held is not None and line.version in held.line.truth):
         return Verdict.KNOWN
+    if reaches_nothing(line):
+        return Verdict.KNOWN  # its author took back what it had accepted
+    if is_ours(store, line.version, line.key):
+        return Verdict.KNOWN  # we took it back
     if held is None:
         return Verdict.KNOWN if line.foreign.tombstone else Verdict.NEW
     if _identical(held, line):
@@ -40,6 +56,17 @@ def expected(store: MemoryStore, line: Line) -> Verdict:
     if Ref(*held.head.version[:2]) in line.truth:
         return Verdict.GONE if line.foreign.tombstone else Verdict.UPDATE
     return Verdict.CONFLICT
+
+
+def here(store: MemoryStore, line: Line) -> Held | None:
+    """What is here of the entity; nothing where all that ever was here was taken back."""
+    held = store.heads.get(line.key)
+    return None if held is None or reaches_nothing(held.line) else held
+
+
+def is_ours(store: MemoryStore, version: Ref, key: Key) -> bool:
+    """Whether an accept of the store made that version: its head includes it, unless it was undone."""
+    return store.undone(*version, *key)
 
 
 def decision_on(store: MemoryStore, line: Line) -> Decision | None:
@@ -83,7 +110,7 @@ class Oracle:
         kept.forget_what_changed(store)
         for line in store.rows():
             judgement = store.judge(line)
-            held = store.heads.get(line.key)
+            held = here(store, line)
             try:
                 if line.lied or (held is not None and held.line.lied):
                     self._check_safety(store, line, judgement)
@@ -111,7 +138,7 @@ class Oracle:
 
     def _check_safety(self, store: MemoryStore, line: Line, judgement: Judgement) -> None:
         """What a lie can never do, whoever passed it on."""
-        found, held = judgement.verdict, store.heads.get(line.key)
+        found, held = judgement.verdict, here(store, line)
         self.counts[FLAGGED] += judgement.false_entry is not None and line.origin != self.liar
         if found is Verdict.UNREADABLE:
             self.counts[PASSED_ON] += line.origin != self.liar
@@ -129,12 +156,12 @@ class Oracle:
         if found in (Verdict.UPDATE, Verdict.GONE) and not is_sure:
             raise Broken("it would go over an edit that nobody was ever shown [K4]")
         if found is Verdict.KNOWN and decision_on(store, line) is None:
-            self._check_known(line, held)
+            self._check_known(store, line, held)
 
-    def _check_known(self, line: Line, held: Held) -> None:
+    def _check_known(self, store: MemoryStore, line: Line, held: Held) -> None:
         """A lie hides only what a context names; `check_record` saw what may stand there."""
         version = line.version
-        if version in held.line.truth:
+        if version in held.line.truth or reaches_nothing(line) or is_ours(store, version, line.key):
             return
         if held.head.context.get(version.origin, 0) < version.seq:
             raise Broken("no context and no decision says so [K3]")
@@ -147,7 +174,7 @@ class Oracle:
             if decision is not None or name in known:
                 raise Broken(f"{named(line.version)} was settled before [K5]")
         elif decision is None:
-            known |= {name} if line.key in store.heads else set()
+            known |= {name} if here(store, line) is not None and not reaches_nothing(line) else set()
         elif self._is_genuine(line) and not same_payload(decision.line, line):
             if not decision.above_pin:
                 raise Broken("what was decided had another payload, and we could have looked [K4] [K5]")
@@ -155,7 +182,17 @@ class Oracle:
 
     def _is_genuine(self, line: Line) -> bool:
         """Whether this is the payload of the version it shows: no liar had a hand in it."""
+        if reaches_nothing(line):
+            return False
         return not line.lied or (line.foreign.root is None and line.origin != self.liar)
+
+    def forget(self, store: MemoryStore, key: Key) -> None:
+        """An accept was undone: what only that had settled may be asked again [K5]."""
+        context = store.heads[key].head.context
+        known = self._known.get(store.origin, set())
+        kept = {(other, ref) for other, ref in known if other != key or context.get(ref.origin, 0) >= ref.seq}
+        self._known[store.origin] = kept
+        self.counts[UNDONE] += 1
 
     # --- records ---
 
@@ -164,10 +201,10 @@ class Oracle:
         context, claims, root = line.foreign.full_context, line.foreign.claims, line.foreign.root
         if root is None and context.get(line.origin) != line.record.seq:
             raise Broken("an authored record does not name itself [K2]")
-        if root is not None and max(context.get(root.origin, 0), claims.get(root.origin, 0)) < root.seq:
+        if root is not None and not line.foreign.tombstone and not _is_reached(root, context, claims):
             raise Broken("a copy does not reach its root, so nobody can read it [K4]")
         for origin in {ref.origin for ref in line.truth} | set(context) | set(claims):
-            if line.lied and origin != store.origin:
+            if line.lied and (origin != store.origin or is_ours(store, Ref(origin, context.get(origin, 0)), line.key)):
                 _check_lie(store, line, origin, before)
                 continue
             newest = max((ref.seq for ref in line.truth if ref.origin == origin), default=0)
@@ -239,6 +276,10 @@ def _is_secret(store: MemoryStore, line: Line) -> bool:
     return store.is_self(*held.head.version[:2]) and not was_shown(store, held)
 
 
+def _is_reached(root: Version, context: Mapping[str, int], claims: Mapping[str, int]) -> bool:
+    return max(context.get(root.origin, 0), claims.get(root.origin, 0)) >= root.seq
+
+
 def _only_claimed(store: MemoryStore, line: Line) -> bool:
     """Whether the local head has this version in its claims and not in its context: an entry lay above our pin [K4]."""
     held = store.heads.get(line.key)
@@ -252,6 +293,8 @@ def _check_lie(store: MemoryStore, line: Line, origin: str, before: LocalHead | 
     if Ref(origin, seq) in line.truth:
         return
     if before is not None and (seq <= before.context.get(origin, 0) or (origin, seq) == before.version[:2]):
+        return
+    if is_ours(store, Ref(origin, seq), line.key):
         return
     if seq > store.pin(origin):
         raise Broken(f"{named(origin)}@{seq} came into a context and is above our pin {store.pin(origin)} [K4]")

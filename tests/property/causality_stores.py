@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol, cast
 import msgspec
 
 from federation import causality
-from federation.causality import Facts, ForeignHead, Joined, Judgement
+from federation.causality import Facts, ForeignHead, Joined, Judgement, PutBack
 from federation.model import Verdict
 from journal import ActionClass, Draft, Entry, LocalHead, Machine, Record, Ref, Version, chain_start
 from journal import Line as JournalLine
@@ -73,6 +73,14 @@ class Held(NamedTuple):
     line: Line
 
 
+class Accepted(NamedTuple):
+    """An accept that can be undone as long as its record is the head: what was here before, and what was decided."""
+
+    record: Line
+    former: Held | None
+    decided: Decided
+
+
 class Decision(NamedTuple):
     """What was shown when it was decided, and whether our mirror could have told whose copy it is."""
 
@@ -89,6 +97,7 @@ class Rules(NamedTuple):
     judge: Judge = causality.judge
     join: Callable[[ForeignHead, LocalHead | None, Facts], Joined] = causality.join
     root_of_copy: Callable[[ForeignHead], Version | None] = lambda foreign: foreign.version
+    put_back: Callable[[LocalHead | None, Version], PutBack] = causality.put_back
     rejected: Callable[[Line, Verdict], Version] = lambda line, verdict: (
         line.own if verdict is Verdict.UNREADABLE else line.foreign.version
     )
@@ -165,6 +174,7 @@ class MemoryStore:
         self.mirrors: dict[str, Mirror] = {}
         self.decisions: dict[Decided, Decision] = {}
         self.rejections: list[Decided] = []
+        self.accepts: list[Accepted] = []
         self.joined: Joined | None = None  # by the newest accept
         self._c = chain_start(origin)
         self._machine = cast("Machine", _Clockwork(origin))
@@ -204,9 +214,28 @@ class MemoryStore:
             context=joined.context,
             claims=joined.claims,
         )
-        self._decide(line, line.foreign.version)
+        decided = self._decide(line, line.foreign.version)
         truth = line.truth | (held.line.truth if held else frozenset())
-        return self._append(draft, truth, lied=line.lied)
+        written = self._append(draft, truth, lied=line.lied)
+        self.accepts.append(Accepted(written, held, decided))
+        return written
+
+    def undoable(self) -> list[Accepted]:
+        """The accepts on which nothing was built yet."""
+        return [found for found in self.accepts if self.heads[found.record.key].line == found.record]
+
+    def undo(self, accepted: Accepted) -> Line:
+        """Take an accept back: what was here before, once more, and the candidate is open again [K5]."""
+        version, key = accepted.decided
+        former = accepted.former
+        root, context, claims = self._rules.put_back(former.head if former else None, version)
+        payload = None if former is None else former.line.record.payload_bytes
+        action = "delete" if payload is None else "rollback"
+        draft = Draft(action, *key, payload, root=str(root), context=context, claims=claims)
+        truth = former.line.truth if former else frozenset()
+        self.decisions.pop(accepted.decided, None)
+        self.accepts.remove(accepted)
+        return self._append(draft, truth)
 
     def reject(self, line: Line) -> None:
         """A decision on exactly this version; on this record alone where it cannot be read: its root may lie [K5]."""
@@ -235,7 +264,7 @@ class MemoryStore:
         found.feed, found.decisions = self.feed.copied(), dict(self.decisions)
         found.former_feeds = {origin: feed.copied() for origin, feed in self.former_feeds.items()}
         found.mirrors = {origin: mirror.copied() for origin, mirror in self.mirrors.items()}
-        found.rejections, found._c = list(self.rejections), self._c
+        found.rejections, found.accepts, found._c = list(self.rejections), list(self.accepts), self._c
         return found
 
     def renew(self, origin: str, at: int | None = None) -> list[Line]:
@@ -298,8 +327,8 @@ class MemoryStore:
 
     def keep(self, record: Record, data: bytes, truth: Truth, *, lied: bool) -> Line:
         """Take a sealed record into the log, and what it makes of its entity."""
-        if record.root is None:
-            truth |= {Ref(self.origin, record.seq)}
+        if record.root is None:  # an origin's version has seen those before it, also one that was undone
+            truth |= {Ref(self.origin, record.seq), *self._own_versions(record)}
         line = Line(self.origin, record, foreign_head(self.origin, record), truth, lied)
         self.log.append(line)
         if changes_entity(line):
@@ -309,6 +338,11 @@ class MemoryStore:
             entry = Entry(JournalLine(0, data, bytes.fromhex(record.c), True), record, False)
             self.heads[line.key] = Held(head_of(entry, 1, self.origin), line)
         return line
+
+    def _own_versions(self, record: Record) -> Iterator[Ref]:
+        key = (record.item_type, record.item_id)
+        mine = (line for line in self.log if line.origin == self.origin and line.key == key and changes_entity(line))
+        return (Ref(line.origin, line.record.seq) for line in mine if line.foreign.root is None)
 
     def forge(self, draft: Draft, context: Mapping[str, int] | None, claims: Mapping[str, int]) -> Line:
         """A record that says of its context whatever a liar likes; it includes itself and nothing else."""
@@ -406,6 +440,14 @@ class MemoryStore:
             return seq in self.feed.lines
         return seq in self.former_feeds[origin].lines or (origin in self.mirrors and seq in self.mirrors[origin].lines)
 
+    def undone(self, origin: str, seq: int, item_type: str, item_id: str) -> bool:
+        """Whether an accept of ours made that version of the entity."""
+        if not self.is_self(origin, seq) or not 0 < seq <= len(self.log):
+            return False
+        line = self.log[seq - 1]
+        is_version = line.origin == origin and _is_version_of(line, (item_type, item_id))
+        return is_version and line.record.cause is not None
+
     def pin(self, origin: str) -> int:
         """Up to where our mirror of an origin goes."""
         return self.mirrors[origin].pin if origin in self.mirrors else 0
@@ -433,6 +475,14 @@ class MemoryStore:
             return None
         copy = self.mirrors[foreign.origin].newest[key]
         return line.own == root and _is_version_of(line, key) and same_payload(line, copy)
+
+
+def reaches_nothing(line: Line) -> bool:
+    """Whether this is the tombstone of an accept that was undone: it names what was accepted, and does not reach it."""
+    foreign, root = line.foreign, line.foreign.root
+    if root is None or not foreign.tombstone:
+        return False
+    return max(foreign.full_context.get(root.origin, 0), foreign.claims.get(root.origin, 0)) < root.seq
 
 
 def covering(line: Line) -> tuple[Version, Version]:

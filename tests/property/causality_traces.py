@@ -23,7 +23,7 @@ Verb = Callable[[MemoryStore, "Step"], str | None]
 # How often each verb comes, of all of them.
 VERBS: Final = {
     "write": 14, "remove": 3, "publish": 8, "pull": 8, "pull old": 3, "relay": 5, "sync": 14, "pass on": 16,
-    "accept": 14, "accept all": 4, "theirs": 5, "merge": 3, "reject": 2, "reopen": 1,
+    "accept": 14, "accept all": 4, "theirs": 5, "merge": 3, "reject": 2, "reopen": 1, "undo": 4,
 }  # fmt: skip
 # What happens to whole stores [I2]; and how many identities there are at most in one world.
 FATES: Final = {"copy": 4, "renew": 2, "back up": 3, "restore": 3, "republish": 3}
@@ -132,6 +132,7 @@ class World:
             "merge": self._merge,
             "reject": self._reject,
             "reopen": self._reopen,
+            "undo": self._undo,
             "lie": self._lie,
             "copy": self._copy,
             "renew": self._renew,
@@ -162,6 +163,7 @@ class World:
         if told is None:
             return
         self.story.append(f"{named(store.origin)} {told}")
+        store = self.stores[number] if step.verb == "restore" else store  # another one stands in its place
         if store.origin != self.oracle.liar:
             self.oracle.check(store)
 
@@ -309,6 +311,16 @@ class World:
         rejected = store.rejections[step.pick % len(store.rejections)]
         store.reopen(rejected)
         return f"reopens {named(Ref(*rejected[0][:2]))} of {rejected[1][1]}"
+
+    def _undo(self, store: MemoryStore, step: Step) -> str | None:
+        """inbox undo: of any accept on which nothing was built; the last one is such a one."""
+        found = store.undoable()
+        if not found:
+            return None
+        accepted = found[step.pick % len(found)]
+        told = self._wrote(store, accepted.record.key, lambda: store.undo(accepted))
+        self.oracle.forget(store, accepted.record.key)
+        return f"undoes {named(Ref(*accepted.record.own[:2]))}: {told}"
 
     def _wrote(self, store: MemoryStore, key: Key, act: Callable[[], Line]) -> str:
         """Let a store write a record about an entity, look at the record, and tell it."""

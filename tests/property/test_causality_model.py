@@ -59,6 +59,7 @@ def test_between_honest_stores_every_verdict_is_true() -> None:
     assert counts[seen.CLAIMED] > HONEST_TRACES / 10  # the exceptions had their chance
     assert 0 < counts[seen.ASKED_AGAIN] < HONEST_TRACES / 50
     assert 0 < counts[seen.UNSURE] < HONEST_TRACES / 100
+    assert counts[seen.UNDONE] > HONEST_TRACES / 10
 
 
 def test_a_liar_hides_nothing_but_what_was_accepted_from_it() -> None:
@@ -207,6 +208,12 @@ class Table:
         self.look(store)
         return line
 
+    def undo(self, store: int, accepted: Line) -> None:
+        (found,) = [found for found in self.stores[store].undoable() if found.record == accepted]
+        self.stores[store].undo(found)
+        self.world.oracle.forget(self.stores[store], accepted.key)
+        self.look(store)
+
     def reject(self, store: int, of: int, key: Key = X) -> None:
         self.stores[store].reject(self.row(store, of, key))
         self.look(store)
@@ -271,6 +278,42 @@ def test_reopening_takes_a_rejection_back() -> None:
     table.reject(B, A)
     table.stores[B].reopen((table.row(B, A).foreign.version, X))
     assert table.verdict(B, A) is Verdict.CONFLICT
+
+
+def test_undoing_an_accept_asks_again_and_tells_nobody() -> None:
+    """[K5]: what was here before is here again, the candidate is what it was, and others see no new version."""
+    table = Table(3)
+    first = table.put(A, b'{"n":1}')
+    table.pull(B, A)
+    table.undo(B, table.accept(B, A))
+    assert table.verdict(B, A) is Verdict.NEW  # though a tombstone stands here
+    table.pull(A, B)
+    table.pull(C, A, B)
+    assert table.verdict(A, B) is table.verdict(C, B) is Verdict.KNOWN
+    assert table.accept(B, A).foreign.root == first
+    table.put(A, b'{"n":2}')
+    table.pull(B, A)
+    table.undo(B, table.accept(B, A))
+    assert (table.verdict(B, A), table.payload(B)) == (Verdict.UPDATE, b'{"n":1}')
+    table.pull(A, B)
+    assert (table.verdict(A, B), table.payload(A)) == (Verdict.KNOWN, b'{"n":2}')
+
+
+def test_undoing_an_accept_over_a_conflict_brings_the_conflict_back() -> None:
+    """[K5]: our own version over it was written, and who took it has it; nobody is called a liar for that."""
+    table = conflict()
+    theirs = table.accept(B, A)
+    table.pull(C, B)
+    table.accept(C, B)
+    table.undo(B, theirs)
+    assert (table.verdict(B, A), table.payload(B)) == (Verdict.CONFLICT, b'{"by":"b"}')
+    table.pull(B, C)
+    assert table.stores[B].judge(table.row(B, C)).false_entry is None
+    table.pull(A, B)
+    assert table.verdict(A, B) is Verdict.CONFLICT
+    table.put(B, b'{"by":"b again"}')
+    table.pull(C, B)
+    assert table.verdict(C, B) is Verdict.UPDATE
 
 
 def test_an_older_state_of_a_feed_changes_nothing() -> None:
@@ -615,6 +658,17 @@ def with_its_context(head: LocalHead, payload: bytes | None, kept: Mapping[str, 
     return taken_over(head, payload, kept)._replace(context=head.context)
 
 
+def includes_what_it_declines(former: LocalHead | None, declined: Version) -> causality.PutBack:
+    """As an edit does: the payload of before, and the context of after."""
+    found = causality.put_back(former, declined)
+    return found._replace(context={**found.context, declined.origin: declined.seq})
+
+
+def without_own_history(facts: Facts) -> Facts:
+    """What the local head does not include was never ours."""
+    return with_facts(facts, undone=lambda *_: False)
+
+
 HONEST_MUTANTS = {
     "judge by entity_rev": Rules(judge=judges_by_revision),
     "judge ignores the local context": judge_with(nothing_was_seen),
@@ -627,6 +681,8 @@ HONEST_MUTANTS = {
     "join drops claims": join_without("claims"),
     "a former origin stays ours for ever": Rules(facts=ours_for_ever),
     "what is written anew keeps its context": Rules(taken_over=with_its_context),
+    "undo includes what it declines": Rules(put_back=includes_what_it_declines),
+    "judge forgets our versions that were undone": Rules(facts=without_own_history),
 }
 LYING_MUTANTS = {
     "join trusts entries above the pin": join_without("pins"),
@@ -655,7 +711,7 @@ def test_a_wrong_rule_is_caught_and_told_in_a_few_steps(rules: Rules) -> None:
 
 @pytest.mark.parametrize("rules", LYING_MUTANTS.values(), ids=LYING_MUTANTS)
 def test_a_credulous_rule_is_caught_and_told_in_a_few_steps(rules: Rules) -> None:
-    seed = first_failing(range(500), rules, liar=True)
+    seed = first_failing(range(1_500), rules, liar=True)
     assert seed is not None
     shortest = shrink(seed, trace(seed, liar=True), rules)
     assert len(shortest.story) <= 15, str(shortest)
@@ -672,7 +728,7 @@ def test_a_failure_reads_as_a_list_of_steps() -> None:
     with pytest.raises(AssertionError) as failed:
         play_all(range(500), rules=rules)
     lines = str(failed.value).splitlines()
-    assert re.match(r"seed \d+: [A-E] judges [A-E]@\d+ \w+: it must be known \[K3\]", lines[1])
+    assert re.match(r"seed \d+: [A-E] judges [A-E]@\d+ \w+: it must be \w+ \[K3\]", lines[1])
     assert re.match(r"  \(A pulls ", lines[2])
     assert [line.split(".")[0].strip() for line in lines[3:]] == [str(n) for n in range(1, len(lines) - 2)]
 

@@ -28,12 +28,16 @@ class Known:
     copies: bool | None = None  # whether a copy is the mirrored record it names; None: that one is not shown
     published: frozenset[int] = frozenset(range(1, 100))
     old_last_seq: int = 0
+    taken_back: frozenset[tuple[str, int]] = frozenset()  # versions of ours that accepts made, and undo took back
 
     def is_self(self, origin: str, seq: int) -> bool:
         return origin == OURS or (origin == OLD and seq <= self.old_last_seq)
 
     def shown(self, seq: int) -> bool:
         return seq in self.published
+
+    def undone(self, origin: str, seq: int, item_type: str, item_id: str) -> bool:
+        return (origin, seq) in self.taken_back
 
     def pin(self, origin: str) -> int:
         return self.pins.get(origin, 0)
