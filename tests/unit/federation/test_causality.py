@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from federation.causality import ForeignHead, Joined, Judgement, join, judge
+from federation.causality import ForeignHead, Joined, Judgement, PutBack, is_taken_back, join, judge, put_back
 from federation.model import Verdict
 from journal import MAX_CONTEXT_ENTRIES, LocalHead, Version
 from journal.model import Place
@@ -545,3 +545,43 @@ def test_our_copy_reaches_its_root_whatever_else_its_source_says() -> None:
     assert judged(head, facts=facts).verdict is Verdict.NEW
     found = joined(head, facts=facts)
     assert max(found.context.get(B, 0), found.claims.get(B, 0)) >= 3
+
+
+# --- what was undone -------------------------------------------------------------------------------------------------
+
+
+def test_an_undo_of_what_is_new_leaves_what_counts_as_never_had() -> None:
+    """[K3] [K5] The tombstone names what was accepted and does not reach it."""
+    found = put_back(None, version(A, 3))
+    assert found == PutBack(version(A, 3), {}, {})
+    nothing = local(found.root, found.context, deleted=True)
+    assert is_taken_back(nothing)
+    assert judged(foreign(A, 3), nothing).verdict is Verdict.NEW
+    assert judged(foreign(A, 5, tombstone=True), nothing).verdict is Verdict.KNOWN
+    assert not is_taken_back(local(version(OURS, 4), deleted=True))
+    assert not is_taken_back(local(version(A, 3), {}, claims={A: 3}, deleted=True))
+
+
+def test_an_undo_is_a_copy_of_the_former_head_with_what_that_included() -> None:
+    """[K5]"""
+    former = local(version(OURS, 2), {OURS: 2, B: 4}, claims={C: 1})
+    assert put_back(former, version(A, 3)) == PutBack(version(OURS, 2), {OURS: 2, B: 4}, {C: 1})
+
+
+@pytest.mark.parametrize("ours", [None, local(version(OURS, 2))])
+def test_what_others_took_back_asks_nobody(ours: LocalHead | None) -> None:
+    """[K3] A tombstone that is a copy and does not reach its root; a live copy of that kind cannot be read [K4]."""
+    taken_back = foreign(B, 9, {}, root=version(A, 3), tombstone=True)
+    assert judged(taken_back, ours).verdict is Verdict.KNOWN
+    assert judged(taken_back._replace(tombstone=False), ours).verdict is Verdict.UNREADABLE
+    assert judged(taken_back._replace(root=None), ours).verdict is Verdict.UNREADABLE
+    assert judged(taken_back._replace(unreadable="redacted"), ours).verdict is Verdict.UNREADABLE
+
+
+def test_a_version_of_ours_that_was_undone_is_known_and_no_lie() -> None:
+    """[K3] [K4]"""
+    ours, facts = local(version(OURS, 2)), Known({A: 9}, taken_back=frozenset([(OURS, 4)]))
+    assert judged(foreign(A, 7, {OURS: 4}, root=version(OURS, 4)), ours, facts) == Judgement(Verdict.KNOWN, "echo")
+    assert judged(foreign(A, 7, {A: 7, OURS: 4}), ours, facts) == Judgement(Verdict.UPDATE)
+    assert judged(foreign(A, 7, {A: 7, OURS: 5}), ours, facts) == Judgement(Verdict.CONFLICT, None, (OURS, 5))
+    assert joined(foreign(A, 7, {A: 7}, claims={OURS: 4}), ours, facts).context == {A: 7, OURS: 4}
