@@ -80,7 +80,7 @@ class StoreFacts(NamedTuple):
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuild made again, and what of others it had to go without."""
+    """What a rebuild made again, and what it had to go without."""
 
     last_seq: int
     entities: int
@@ -166,9 +166,9 @@ def rebuild(store: Store) -> Rebuilt:
 
     holdings = Holdings(store)
     with contextlib.closing(holdings), holdings.lock():
-        store.rebuild()
+        problem = store.rebuild()
         holdings.rebuild()
-        left_out = holdings.left_out()
+        left_out = [*filter(None, [problem]), *holdings.left_out()]
     return Rebuilt(store.position().seq, len(store.list()), left_out)
 
 

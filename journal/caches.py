@@ -242,8 +242,11 @@ class Caches:
             return str(error)
         return None
 
-    def rebuild(self, published_seq: int) -> None:
-        """Delete index and files and make them again. LogShorterThanKnown before anything is deleted [J11]."""
+    def rebuild(self, published_seq: int) -> str | None:
+        """Delete index and files and make them again; what could not be, None when all could.
+
+        LogShorterThanKnown before anything is deleted [J11].
+        """
         position = self._open_for_writing().position()
         known = max(self._known_seq(position), self.files.watermark().applied_seq, published_seq)
         self._refuse_shorter(self._read_last_seq(known), known)
@@ -253,6 +256,7 @@ class Caches:
         self.files.remove_strays(self._open_for_writing().head, end.seq)
         for path in self._left_over():
             self._disk.remove(path)
+        return self._problem
 
     def erase(self, keys: Collection[tuple[str, str]], published_seq: int) -> None:
         """Make index and projections of these entities anew, so that no byte of what they held is left [J16].

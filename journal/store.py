@@ -429,13 +429,13 @@ class Store:
         """Put segments behind the second-newest checkpoint into the archive; see `park` [J15]."""
         return archive.park(self, self._log, self._caches.checkpoints)
 
-    def rebuild(self) -> None:
-        """Delete index and projections and make them again from the log.
+    def rebuild(self) -> str | None:
+        """Delete index and projections and make them again from the log; what could not be, None when all could.
 
         LogShorterThanKnown when they remember more than the log holds: then nothing is deleted [J11].
         """
         with self.lock():
-            self._caches.rebuild(identity.published_seq(self.local()))
+            return self._caches.rebuild(identity.published_seq(self.local()))
 
     def verify(self) -> Report:
         """Check everything that can be checked from the log, and change nothing."""

@@ -65,8 +65,8 @@ def verify(console: Console) -> None:
 def rebuild(console: Console) -> None:
     """Delete the caches and make them again from the journal.
 
-    Index and entity files are caches: nothing that was recorded is lost. Exits with 12 when something that was pulled
-    cannot be read: the rest is there.
+    Index and entity files are caches: nothing that was recorded is lost. Exits with 12 when something cannot be read:
+    the rest is there.
     """
     with opened_store(console) as store:
         rebuilt = app.rebuild(store)

@@ -281,7 +281,7 @@ def test_a_blob_that_is_not_good_is_an_error_of_its_entity_alone(store: Store, h
     (found,) = [finding for finding in findings(store) if finding.severity == "error"]
     assert (found.id, found.path, found.seq) == ("blob-damaged", str(path), 2)
     put(store, "p2")
-    store.rebuild()
+    assert str(path) in (store.rebuild() or "")
     assert store.get("plan", "p2").payload == {"title": "p2"}
     assert json.loads(projection(store, "p1").read_bytes())["payload"] == LONG  # all that is left of it
 
