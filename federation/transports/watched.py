@@ -47,7 +47,8 @@ class Watch:
 
     def __init__(self, path: Path, open: Callable[[], Transport | BridgeSource]) -> None:  # noqa: A002 - what it does
         self.path = path
-        self._deadline_seconds = 0.0
+        self.deadline_seconds = 0.0  # of each question
+        self._given_up: SourceUnavailable | None = None
         questions, answers = os.pipe(), os.pipe()
         self._child = _fork(lambda: _answer_all(open, questions[0], answers[1]), (questions[0], answers[1]))
         os.close(questions[0])
@@ -66,7 +67,7 @@ class Watch:
 
         The disk is for what is fetched. Raises what opening raises, and SourceUnavailable when it is late.
         """
-        self._deadline_seconds = deadline_seconds
+        self.deadline_seconds = deadline_seconds
         return WatchedBridge(self) if self.ask("open") else WatchedFolder(self, disk)
 
     def ask(self, method: str, *arguments: object) -> Any:
@@ -75,23 +76,25 @@ class Watch:
         SourceUnavailable when there is no answer within the deadline: the child is killed, and all that is asked later
         gets the same error at once.
         """
-        deadline = time.monotonic() + self._deadline_seconds
+        if self._given_up is not None:
+            raise self._given_up
+        deadline = time.monotonic() + self.deadline_seconds
         try:
-            if self.is_over:
-                raise TimeoutError
             self._send(_packed((method, arguments)), deadline)
             size = int.from_bytes(self._receive(_SIZE_BYTES, deadline), "big")
             good, value = pickle.loads(self._receive(size, deadline))
         except TimeoutError:
-            self.end()
-            text = f"did not answer within {self._deadline_seconds:g} seconds"
-            raise SourceUnavailable(text, path=self.path, rule="R1") from None
+            raise self._give_up(f"did not answer within {self.deadline_seconds:g} seconds") from None
         except (EOFError, BrokenPipeError):
-            self.end()
-            raise SourceUnavailable("was given up: the process that looks at it has ended", path=self.path) from None
+            raise self._give_up("was given up: the process that looks at it has ended") from None
         if not good:
             raise value
         return value
+
+    def _give_up(self, why: str) -> SourceUnavailable:
+        self.end()
+        self._given_up = SourceUnavailable(why, path=self.path, rule="R1")
+        return self._given_up
 
     def end(self) -> None:
         """Kill the child, whatever it does, and take note of its end where that can be had."""

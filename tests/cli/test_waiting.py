@@ -66,7 +66,8 @@ def remotes(tmp_path: Path, servers: tuple[Listener, Listener], seconds: int) ->
         "dripping": f"git://127.0.0.1:{slow.port}/bus",
         "last": str(tmp_path / "good"),
     }
-    tables = [f'[remotes.{name}]\nurl = "{url}"\ndeadline_seconds = {seconds}\n' for name, url in urls.items()]
+    late = dict.fromkeys(("hung", "silent", "dripping"), f"deadline_seconds = {seconds}\n")
+    tables = [f'[remotes.{name}]\nurl = "{url}"\n{late.get(name, "")}' for name, url in urls.items()]
     return "\n".join(tables)
 
 

@@ -29,7 +29,7 @@ from tests.servers.processes import PATIENCE_SECONDS, alive, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = Wanted(HEAD_FILE, CAP)
-SHORT_SECONDS = 2  # long enough for a child to open a folder, on a machine of any speed
+SHORT_SECONDS = 1
 Open = Callable[[], Transport | BridgeSource]
 
 
@@ -77,11 +77,11 @@ class HangingDirectory(DirectoryTransport):
 
     def __init__(self, path: Path, name: str, seen: Path) -> None:
         super().__init__(path, Disk())
-        self._name, self._seen = name, seen
+        self._name = name
+        seen.write_text(str(os.getpid()))
 
     def _open(self, name: str | Path, flags: int, within: int | None, opened: ExitStack) -> int:
         if Path(name).name == self._name:
-            self._seen.write_text(str(os.getpid()))
             signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
             while True:
                 signal.pause()
@@ -119,8 +119,10 @@ def test_a_folder_that_hangs_is_left_at_the_deadline_and_its_child_is_gone(
     bus.plant(f"{A}/{HEAD_FILE}", b"0")
     if act is fetch_two_files:
         bus.plant(f"{A}/{S1}", b"0")
-    place = watch(bus.path, lambda: HangingDirectory(bus.path, name, tmp_path / "seen")).open(SHORT_SECONDS, Disk())
+    found = watch(bus.path, lambda: HangingDirectory(bus.path, name, tmp_path / "seen"))
+    place = found.open(PATIENCE_SECONDS, Disk())
     assert not isinstance(place, BridgeSource)
+    found.deadline_seconds = SHORT_SECONDS
     with pytest.raises(SourceUnavailable, match=f"did not answer within {SHORT_SECONDS} seconds") as caught:
         act(place, tmp_path)
     assert (caught.value.path, caught.value.rule) == (str(bus.path), "R1")
