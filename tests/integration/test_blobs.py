@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from eventsync.app import Surroundings
 from eventsync.renewing import renew, show_again
 from eventsync.sharing import Sharing
 from federation.errors import BlobUnreadable, DecisionNeeded, SecretFound, SourceUnavailable
+from federation.inbox import Filter
 from federation.model import NO_PAYLOAD, Result, Verdict
 from federation.packing import pack
 from federation.redaction import redact
 from federation.transports import Wanted
 from journal import DamagedStore, InvalidInput
 from tests.conformance.test_transports import files_in
+from tests.doubles.disks import CountingDisk
 from tests.doubles.memory import MemoryPlace, MemoryTransport
 from tests.integration.forger import Forger
 from tests.integration.world import (
@@ -661,6 +664,37 @@ def test_a_long_payload_that_breaks_a_limit_of_ours_is_left(world: World) -> Non
     report = accept_all(reader)
     assert [record.item_id for record in report.written] == ["good"]
     assert [left.item_id for left in report.left] == ["twice"]
+
+
+def test_of_many_long_payloads_few_are_in_memory_at_once(world: World, pair: tuple[Sharing, Sharing]) -> None:
+    """From publish to accept; what is held is a few of them, however many there are."""
+    writer, reader = pair
+    size, count = 1_000_000, 30
+    for number in range(count):
+        put(writer, f"p{number}", text=f"{number} " * (size // len(f"{number} ")))
+    tracemalloc.start()
+    try:
+        share(writer)
+        pull(reader)
+        assert all(isinstance(item.payload, dict) for item in reader.inbox.candidates(Filter(), payloads=True))
+        assert len(accept_all(reader).written) == count
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(entities(reader)) == count
+    assert peak < 12 * size
+
+
+def test_a_pull_of_nothing_new_opens_no_blob(world: World, pair: tuple[Sharing, Sharing]) -> None:
+    writer, reader = pair
+    put(writer, *(f"p{number}" for number in range(5)), text=LONG)
+    share(writer)
+    pull(reader)
+    disk = CountingDisk()
+    again = world.reopened(reader, disk=disk)
+    disk.reset()
+    assert only(pull(again)).result is Result.UP_TO_DATE
+    assert disk.bytes_read < len(LONG) // 4
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ DEEP = os.environ.get("EVENTSYNC_DEEP") == "1"
 SEEDS = range(1_000) if DEEP else range(14)
 STEPS = 80 if DEEP else 50
 NAMES = ("a", "b", "c")
+BLOB = "x" * 66_000  # too long for a line
 ENTITIES = ("a1", "b1", "c1", "p1")  # all but the last have one store that begins them
 FINE = {Result.NEW, Result.UPDATED, Result.UP_TO_DATE, Result.STALE}
 # How often each verb comes, of all of them.
@@ -125,7 +126,8 @@ class Play:
         item_id = ENTITIES[pick % len(ENTITIES)]
         live = {head.item_id for head in self.stores[name].store.list("plan")}
         known = item_id in live or item_id[0] in (name, "p")
-        put(self.stores[name], item_id if known else f"{name}1", n=0 if pick % 5 == 0 else self._number)
+        long: dict[str, Any] = {"text": BLOB} if pick % 7 == 0 else {}
+        put(self.stores[name], item_id if known else f"{name}1", n=0 if pick % 5 == 0 else self._number, **long)
 
     def hide(self, name: str, pick: int) -> None:
         """put --private"""
