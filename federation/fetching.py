@@ -7,9 +7,9 @@ What comes out is either a feed that may enter the mirror, or a Refusal. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +20,6 @@ from federation.errors import SourceUnavailable
 from federation.feed import build_slice
 from federation.holdings import Holdings
 from federation.model import (
-    BLOBS_AT_ONCE,
     HEAD_FILE,
     MAX_HEAD_BYTES,
     MAX_SLICE_FILE_BYTES,
@@ -141,7 +140,7 @@ async def _check_slices(
         files.append(found.file)
         marks.append(state)
         records += found.records
-        blobs.update(islice(found.blobs, max(BLOBS_AT_ONCE - len(blobs), 0)))
+        blobs.update(islice(found.blobs, max(holdings.blobs_at_once - len(blobs), 0)))
     if (state.c.hex(), state.t.hex()) != (head.c, head.t):
         bad = Result.REFUSED if pin is None else Result.FORK
         return Refusal(bad, "lines do not recompute to the head's c and t", "F5", path=f"{head.origin}/{HEAD_FILE}")
@@ -229,15 +228,16 @@ async def fetch_blobs(
 ) -> dict[BlobRef, Path]:
     """Fetch the payloads that new lines refer to, and those that are still missing; what is good, in staging [J13].
 
-    What is missing there, or wrong, is left out, and so is the rest where the place breaks down: each is asked for
-    again at the next pull. Raises DiskFailed only.
+    What is missing there, or wrong, is left out, and so is the rest where the place breaks down or there is very much:
+    each is asked for again at the next pull. Raises DiskFailed only.
     """
     blobs = holdings.mirror.feed(origin).blobs
-    asked = {*refs, *holdings.index.missing_blobs(origin, BLOBS_AT_ONCE)}
+    asked = {*refs, *holdings.index.missing_blobs(origin, holdings.blobs_at_once)}
     good: dict[BlobRef, Path] = {}
-    left = sorted(ref for ref in asked if not blobs.is_good(ref))
-    while left:
-        files = {wanted(ref): ref for ref in left[:_BLOBS_TOGETHER]}
+    left, room = sorted(ref for ref in asked if not blobs.is_good(ref)), holdings.blob_bytes_at_once
+    while left and room > 0:
+        some = _that_fit(left[:_BLOBS_TOGETHER], room)
+        files = {wanted(ref): ref for ref in some}
         try:
             had = await away(partial(place.fetch, origin, list(files), staging))
         except SourceUnavailable:
@@ -245,8 +245,14 @@ async def fetch_blobs(
         for item, ref in files.items():
             if item.name in had and _is_good(holdings, staging / item.name, ref):
                 good[ref] = staging / item.name
-        left = left[_BLOBS_TOGETHER:]
+        left, room = left[len(some) :], room - sum(ref.size_bytes for ref in some if ref in good)
     return good
+
+
+def _that_fit(refs: Sequence[BlobRef], room: int) -> Sequence[BlobRef]:
+    """The first of these that have no more bytes together than that, but at least one."""
+    sizes = accumulate(ref.size_bytes for ref in refs)
+    return refs[: max(sum(size <= room for size in sizes), 1)]
 
 
 def _is_good(holdings: Holdings, path: Path, ref: BlobRef) -> bool:

@@ -24,7 +24,16 @@ from federation.folder import FeedFolder
 from federation.index import Decision, Index, Row
 from federation.materializer import fails_schema, materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
-from federation.model import BLOBS_AT_ONCE, BRAKE_CHANGES, BRAKE_DELETIONS, NO_PAYLOAD, OPEN_CAP, Counts, Head
+from federation.model import (
+    BLOB_BYTES_AT_ONCE,
+    BLOBS_AT_ONCE,
+    BRAKE_CHANGES,
+    BRAKE_DELETIONS,
+    NO_PAYLOAD,
+    OPEN_CAP,
+    Counts,
+    Head,
+)
 from federation.own_feeds import OwnFeeds
 from federation.staging import staging_folder
 from journal import (
@@ -59,6 +68,7 @@ class Holdings:
         self.mirror = Mirror(store.disk, self.folder)
         self.own_feeds = OwnFeeds(store)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
+        self.blobs_at_once, self.blob_bytes_at_once = BLOBS_AT_ONCE, BLOB_BYTES_AT_ONCE  # of one origin in one pull
         self.missed = False  # whether something was asked that cannot be read now
 
     @cached_property
@@ -206,7 +216,7 @@ class Holdings:
 
     def _look_for_blobs(self, origin: str) -> None:
         """Take notice of payloads that were missing and are here now, however they came."""
-        missing = self.index.missing_blobs(origin, BLOBS_AT_ONCE)
+        missing = self.index.missing_blobs(origin, self.blobs_at_once)
         came = [ref for ref in missing if self.mirror.feed(origin).blobs.is_good(ref)]
         if came:
             self.index.set_missing(origin, came, missing=False)

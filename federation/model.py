@@ -33,6 +33,7 @@ def blob_file(digest: str) -> str:
 
 
 BLOBS_AT_ONCE: Final = 10_000  # of one origin, that are asked for in one pull; the rest in the next
+BLOB_BYTES_AT_ONCE: Final = 1024 * 1024 * 1024  # of them, unpacked; as soon as there are so many the rest waits
 NO_PAYLOAD: Final = "its payload is not here"  # why a candidate is unreadable
 OPEN_CAP: Final = 1_000  # open candidates per origin that a terminal and `accept --all` see at once [K5]
 BRAKE_CHANGES: Final = 1_000

@@ -21,7 +21,7 @@ from federation.errors import DamagedFeed, FederationError, SourceUnavailable
 from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
-from federation.model import BLOBS_AT_ONCE, HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
+from federation.model import HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
 from federation.transports import Transport
 from journal import BlobRef
 
@@ -174,7 +174,7 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int) -> Or
 
 
 def _lacking(holdings: Holdings, origin: str) -> Iterator[str]:
-    count = len(holdings.index.missing_blobs(origin, BLOBS_AT_ONCE))
+    count = len(holdings.index.missing_blobs(origin, holdings.blobs_at_once))
     if count:
         yield f"{count} payload(s) of {origin} could not be had, or are wrong there; the next pull asks again"
 
