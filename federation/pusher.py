@@ -99,7 +99,11 @@ async def _publish_at(
     await _refuse_other_copy(holdings, head, there, place, area)
     taken_back = there is not None and not set(head.redacted) <= set(there.redacted)  # nobody is to find it there [F9]
     slices = [entry.file_name for entry in there.slices] if there is not None and not taken_back else []
-    await away(lambda: place.publish(origin, holdings.own.folder, names, frozenset([*slices, *lost])))
+    keep = frozenset([*slices, *lost])
+    if taken_back and not await away(lambda: place.publish_anew(origin, holdings.own.folder, names, keep)):
+        return ("what was redacted can still be found there: the place keeps its history; who runs it can remove it",)
+    if not taken_back:
+        await away(lambda: place.publish(origin, holdings.own.folder, names, keep))
     if there is None and remote.showed_before:
         return ("our feed was not there any more; it was published again",)
     return ("files of our feed were lost there; they were published again",) if same else ()

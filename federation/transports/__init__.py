@@ -88,3 +88,11 @@ class Transport(Protocol):
         files only and the former head, or the new one when only the removal failed.
         """
         ...
+
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """As `publish`, when something was taken back: nothing that stands there then leads to what was removed [F9].
+
+        Whether that is so. A place that shows nothing but files has no more to do for it; one with a history has to
+        begin a new one, and where that is refused it holds the feed as after `publish`. Raises as `publish`.
+        """
+        ...

@@ -141,6 +141,11 @@ class DirectoryTransport:
             with _unavailable("is published, but what it lists no more cannot be removed", feed.path):
                 self._remove(feed, sorted(there.keys() - {*files, HEAD_FILE} - keep))
 
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """The same: what was removed is nowhere."""
+        self.publish(origin, folder, names, keep)
+        return True
+
     def create(self) -> None:
         """Make the folder of a bus, durably, when it alone is missing: nothing above it is ever made."""
         _refuse_unless_bus(_kind_of_name(_real(self._path)), self._path)

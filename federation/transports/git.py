@@ -16,7 +16,7 @@ from federation.errors import SourceUnavailable
 from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports import Listing, Wanted
 from federation.transports.feeds import files_before_head
-from federation.transports.git_dialogue import AT_ONCE, Dialogue, Spool, Work, in_a_child
+from federation.transports.git_dialogue import AT_ONCE, Dialogue, HistoryKept, Spool, Work, in_a_child
 from federation.transports.git_job import FOLDER, REGULAR, Answer, Entry, Found
 from federation.transports.git_memory import Memory, blob_id
 from federation.transports.git_settings import GitSettings
@@ -112,6 +112,21 @@ class GitTransport:
         Raises SourceUnavailable, also when somebody else moved it meanwhile, RemoteReadOnly, RemoteRefused, or
         DamagedStore when our own files cannot be read.
         """
+        new = self._prepared(origin, folder, names, keep)
+        self._send(origin, new, parent=new.tip)
+
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """As `publish`, by a commit without a parent: the ref leads to no commit before it, if the place takes that."""
+        new = self._prepared(origin, folder, names, keep)
+        try:
+            self._send(origin, new, parent=None)
+        except HistoryKept:
+            self._send(origin, new, parent=new.tip)
+            return False
+        return True
+
+    def _prepared(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> _New:
+        """What is to stand behind the ref, as far as it is not there."""
         files = files_before_head(origin, names)
         tip = self._tip(origin)
         published = None if tip is None else self._memory.entries(origin, tip)
@@ -129,10 +144,13 @@ class GitTransport:
         head = self._disk.read(folder / HEAD_FILE)
         blobs.append(spool.add(head))
         tree[HEAD_FILE] = Entry(REGULAR, HEAD_FILE, blob_id(head))
-        entries = tuple(tree.values())
+        return _New(tip, published or (), tuple(tree.values()), spool, blobs, head)
+
+    def _send(self, origin: str, new: _New, *, parent: str | None) -> None:
         self._tips = None  # whatever comes of it, what was listed is old
-        commit = self._dialogue.send(spool, origin, tip, there=published or (), entries=entries, blobs=blobs)
-        self._memory.keep_published(origin, commit, head, entries)
+        tree = {"there": new.there, "entries": new.entries, "blobs": new.blobs}
+        commit = self._dialogue.send(new.spool, origin, new.tip, parent=parent, **tree)
+        self._memory.keep_published(origin, commit, new.head, new.entries)
 
     # --- what stands there ---
 
@@ -235,6 +253,17 @@ class GitTransport:
         for origin in answer.brought or {}:
             self._tips[origin] = tips[origin]  # it may have moved since it was listed first
         return self._tips
+
+
+class _New(NamedTuple):
+    """What a push is about to make of a ref."""
+
+    tip: str | None  # the commit it is at
+    there: Sequence[Entry]  # the tree of that, where we made it
+    entries: tuple[Entry, ...]
+    spool: Spool  # with the content of those that are not there
+    blobs: Sequence[tuple[int, int]]
+    head: bytes
 
 
 class _Brought(NamedTuple):

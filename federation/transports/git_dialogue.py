@@ -44,6 +44,10 @@ def in_a_child(job: Job, deadline_seconds: float) -> Ended:
     return run_worker(_WORKER, encode_job(job), deadline_seconds=deadline_seconds, descriptors=[job.spool])
 
 
+class HistoryKept(FederationError):
+    """The place lets a ref go on only from where it is; nothing was changed. Never leaves this transport."""
+
+
 class Spool:
     """A file without a name, there as long as this is: the worker writes what it brings, and reads what it sends."""
 
@@ -97,9 +101,12 @@ class Dialogue:
             raise self._given_up
         return answer
 
-    def send(self, spool: Spool, name: str, old: str | None, **tree: Any) -> str:
-        """Move a ref from the commit `old` to a new one with that tree (there, entries, blobs); the new commit."""
-        answer = self._ask(self._job("send", spool, name=name, old=old, **tree))
+    def send(self, spool: Spool, name: str, old: str | None, **new: Any) -> str:
+        """Move a ref from the commit `old` to a new one (parent, there, entries, blobs); that one.
+
+        Raises HistoryKept when it has no parent, and the place does not take it therefore.
+        """
+        answer = self._ask(self._job("send", spool, name=name, old=old, **new))
         if answer.sent is None:
             raise self.error(answer)
         return answer.sent
@@ -117,6 +124,8 @@ class Dialogue:
                 return RemoteReadOnly(message, path=path)
             case "format":
                 return RepositoryUnsupported(message, path=path)
+            case "keeps":
+                return HistoryKept(message, path=path)
             case "raced":
                 return SourceUnavailable(f"{message}: nothing was overwritten", path=path, rule="R3")
             case _:

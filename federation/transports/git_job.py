@@ -15,7 +15,7 @@ FOLDER = 0o040000
 
 class Failure(Exception):
     """Why it did not work. The kinds: unreachable, damaged (what came), disk (of this machine), unauthorized,
-    not let in, read only, raced (the ref moved meanwhile), format (of the repository).
+    not let in, read only, raced (the ref moved meanwhile), keeps (its history), format (of the repository).
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -75,6 +75,7 @@ class Job(NamedTuple):
     # send:
     name: str = ""  # behind the prefix
     old: str | None = None  # the commit that the ref has to be at, None for no ref
+    parent: str | None = None  # the commit that the new one comes after; None: nothing leads to what was before
     there: Sequence[Entry] = ()  # the tree of that commit, where it is one that we made
     entries: Sequence[Entry] = ()
     blobs: Sequence[tuple[int, int]] = ()  # offset and size in the spool

@@ -33,7 +33,7 @@ _WHOLE: Final = 1  # commits of history that are asked for where nothing is know
 _AUTHOR: Final = b"eventsync <eventsync@localhost>"  # a commit says nothing of who made it: the signed head does
 _MESSAGE: Final = b"feed\n"
 _NO_SERVICE: Final = "access denied or repository not exported"  # of a git daemon, for a service too
-_RACED: Final = ("lock", "failed to update ref", "fetch first", "non-fast-forward", "incorrect old value")
+_RACED: Final = ("lock", "failed to update ref", "fetch first", "incorrect old value")
 _PEELED: Final = "^{}"
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -196,7 +196,7 @@ def _refuse_format(name: str | None) -> None:
 def _send(job: Job, tell: Tell) -> None:
     there = {tree.id for tree in trees_of(job.there)}
     trees = trees_of(job.entries)
-    commit = _commit(trees[-1], job.old)
+    commit = _commit(trees[-1], job.parent)
     new = _New(job, [*(tree for tree in trees if tree.id not in there), commit])
     if job.address.scheme == "file":
         _put_in_place(job, commit, new)
@@ -262,17 +262,18 @@ def _send_over_wire(job: Job, commit: Commit, objects: _New) -> None:
         if job.address.scheme == "git" and _NO_SERVICE in str(error):  # its refs were listed just now: it is shared
             raise Failure("read only", "the daemon takes no pushes") from error
         raise
-    _read_status(ref, result.ref_status)
+    _read_status(job, ref, result.ref_status)
 
 
-def _read_status(ref: bytes, status: Mapping[bytes, str | None] | None) -> None:
+def _read_status(job: Job, ref: bytes, status: Mapping[bytes, str | None] | None) -> None:
     """A ref that was refused is no error to the library."""
     if status is None or ref not in status:
         raise Failure("unreachable", "does not say whether it took what was sent")
     said = status[ref]
     if said is None:
         return
-    kind = "raced" if any(words in said for words in _RACED) else "read only"
+    refused = "read only" if job.parent == job.old else "keeps"
+    kind = "raced" if any(words in said for words in _RACED) else refused
     raise Failure(kind, f"refuses {ref.decode('utf-8', 'replace')}: {said[:200]}")
 
 

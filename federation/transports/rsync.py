@@ -182,6 +182,11 @@ class RsyncTransport:
         if gone:
             self._do(rsync_command.remove(self._way, origin, self._empty, gone))
 
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """The same: what was removed is nowhere."""
+        self.publish(origin, folder, names, keep)
+        return True
+
     # --- reading ---
 
     def _bring_heads(self, seen: Seen, first: str, into: Path) -> None:

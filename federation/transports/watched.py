@@ -168,6 +168,11 @@ class WatchedFolder:
         """Make a feed visible; where that is late, the next push goes on with what is not there yet."""
         self._watch.ask("publish", origin, folder, list(names), keep)
 
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """The same: what was removed is nowhere."""
+        self.publish(origin, folder, names, keep)
+        return True
+
 
 class WatchedBridge:
     """Another program's store, through a watch; as BrainclawSource."""

@@ -391,6 +391,77 @@ def test_our_feed_over_what_somebody_else_put_there_is_sent_as_far_as_it_differs
     }
 
 
+# --- what was taken back ---
+
+
+def objects_behind(place: GitPlace, origin: str) -> set[str]:
+    """All that a ref leads to."""
+    argv = [program("git"), "-C", str(place.path), "rev-list", "--objects", f"{PREFIX}{origin}"]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return {line.split()[0] for line in ran.stdout.splitlines()}
+
+
+def test_nothing_leads_to_what_was_taken_back_and_git_removes_it(either: GitPlace, tmp_path: Path) -> None:
+    """[F9]"""
+    feed = own_feed(tmp_path / "feed", head=b"1", s1=b"the secret", s2=b"2")
+    either.transport().publish(A, feed, [S1, S2, HEAD_FILE], frozenset())
+    either.plant(f"{B}/{HEAD_FILE}", b"b")
+    secret = str(either.stamps()[f"{A}/{S1}"], "ascii")  # type: ignore[call-overload]
+    assert secret in objects_behind(either, A)
+    own_feed(feed, head=b"2", s3=b"3")
+    assert either.transport().publish_anew(A, feed, [S2, S3, HEAD_FILE], frozenset()) is True
+    assert secret not in objects_behind(either, A)
+    assert len(either.history(A)) == 1
+    subprocess.run([program("git"), "-C", str(either.path), "gc", "--quiet", "--prune=now"], check=True)
+    with Repo(either.path) as repo:
+        assert ObjectID(secret.encode()) not in repo.object_store
+    own_feed(feed, head=b"3")
+    either.transport().publish(A, feed, [S2, S3, HEAD_FILE], frozenset())
+    assert len(either.history(A)) == 2
+    assert either.content()[f"{B}/{HEAD_FILE}"] == b"b"
+
+
+def test_a_new_beginning_costs_who_pulls_the_feed_once_more(bus: Bus, tmp_path: Path, staging: Path) -> None:
+    feed = own_feed(tmp_path / "feed", head=b"1", s1=random_bytes(50_000, 1), s2=b"2")
+    bus.transport().publish(A, feed, [S1, S2, HEAD_FILE], frozenset())
+    reader = GitPlace(tmp_path / "unused.git", f"git://127.0.0.1:{bus.proxy.port}/bus.git", tmp_path / "reader")
+    assert pull(reader.transport(), staging, S1, S2) == [HEAD_FILE, S1, S2]
+    own_feed(feed, head=b"2", s3=b"3")
+    bus.transport().publish_anew(A, feed, [S1, S3, HEAD_FILE], frozenset())
+    moved = []
+    for new in ([S3], []):
+        bus.moved()
+        assert pull(reader.transport(), staging, *new) == [HEAD_FILE, *new]
+        moved.append(bus.moved()[0])
+    assert moved[0] < 52_000 and moved[1] < 500
+
+
+@pytest.mark.parametrize("how", ["a setting for branches", "a hook"])
+def test_a_server_that_insists_on_its_history_gets_the_feed_all_the_same(tmp_path: Path, how: str) -> None:
+    prefix = "refs/heads/eventsync/" if how == "a setting for branches" else PREFIX
+    with git_daemon(tmp_path) as daemon:
+        url = f"git://127.0.0.1:{daemon.port}/bus.git"
+        place = GitPlace(tmp_path / "bus.git", url, tmp_path / "memory", ref_prefix=prefix)
+        if how == "a hook":
+            hook = place.path / "hooks" / "update"
+            hook.parent.mkdir(exist_ok=True)
+            hook.write_text('#!/bin/sh\n[ "$2" = 0000000000000000000000000000000000000000 ] ||')
+            hook.write_text(f'{hook.read_text()} git merge-base --is-ancestor "$2" "$3"\n')
+            hook.chmod(0o755)
+        else:
+            with (place.path / "config").open("a") as config:
+                config.write("[receive]\n\tdenyNonFastForwards = true\n")
+        feed = own_feed(tmp_path / "feed", head=b"1", s1=b"the secret")
+        assert place.transport().publish_anew(A, feed, [S1, HEAD_FILE], frozenset()) is True  # there was none
+        first = place.refs()[prefix + A]
+        own_feed(feed, head=b"2", s2=b"2")
+        assert place.transport().publish_anew(A, feed, [S2, HEAD_FILE], frozenset()) is False
+        assert place.transport().missing(A, feed, [S2, HEAD_FILE]) == ()
+        with Repo(place.path) as repo:
+            commit = repo[ObjectID(place.refs()[prefix + A].encode())]
+            assert isinstance(commit, Commit) and commit.parents == [first.encode()]
+
+
 # --- two at once -----------------------------------------------------------------------------------------------------
 
 

@@ -246,6 +246,24 @@ def test_no_command_shows_the_secret_in_a_url(run: Run, tmp_path: Path) -> None:
     assert [path.name for path in kept] == ["config.toml"]
 
 
+def test_nothing_that_was_redacted_is_left_behind_the_ref(run: Run, tmp_path: Path) -> None:
+    """[F9]"""
+    bus = Repository(tmp_path / "bus.git")
+    run("remote", "add", "bus", str(bus.path))
+    for number in (1, 2):
+        run("put", "plan", f"pln_{number}", "--set", "title=one")
+        assert run("push")[0] == 0
+    (origin,) = [ref.rpartition("/")[2] for ref in bus.refs()]
+    assert len(bus.history(origin)) == 2
+    assert run("redact", "1", "--reason", "a slip", "--yes")[0] == 0
+    code, said = run("push", "--json")
+    assert (code, json.loads(said)["remotes"][0]["warnings"]) == (0, [])
+    assert len(bus.history(origin)) == 1
+    run("put", "plan", "pln_3", "--set", "title=three")
+    assert run("push")[0] == 0
+    assert len(bus.history(origin)) == 2
+
+
 def test_a_silent_server_ends_with_75_and_other_remotes_are_pulled(run: Run, tmp_path: Path) -> None:
     Repository(tmp_path / "good.git")
     with Listener(silent) as server:

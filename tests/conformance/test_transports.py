@@ -417,6 +417,20 @@ class TransportConformance:
         place.transport().publish(A, feed, [MERGED, HEAD_FILE], frozenset([S2, "no such file"]))
         assert sorted(place.content()) == sorted(f"{A}/{name}" for name in [HEAD_FILE, MERGED, S2])
 
+    def test_a_feed_of_which_something_was_taken_back_is_there_without_it(self, place: Place, tmp_path: Path) -> None:
+        feed = own_feed(tmp_path / "feed", head=b"1", s1=b"1", s2=b"2", s3=b"3")
+        place.transport().publish(A, feed, [S1, S2, S3, HEAD_FILE], frozenset())
+        place.plant(f"{B}/{HEAD_FILE}", b"of another")
+        own_feed(feed, head=b"2")
+        assert place.transport().publish_anew(A, feed, [S1, HEAD_FILE], frozenset([S3])) is True
+        assert place.content() == {
+            f"{A}/{HEAD_FILE}": b"2",
+            f"{A}/{S1}": b"1",
+            f"{A}/{S3}": b"3",
+            f"{B}/{HEAD_FILE}": b"of another",
+        }
+        assert place.transport().missing(A, feed, [S1, HEAD_FILE]) == ()
+
     def test_nothing_but_feed_files_is_removed(self, place: Place, tmp_path: Path) -> None:
         strange = {f"{A}/notes.txt": b"mine", f"{A}/blobs/ab/cd": b"blob", "README.md": b"ours"}
         for path, content in strange.items():

@@ -98,6 +98,11 @@ class MemoryTransport:
             if FEED_FILE.fullmatch(name) and name not in {*names, *keep}:
                 del self._place.files[f"{origin}/{name}"]
 
+    def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+        """The same: what was removed is nowhere."""
+        self.publish(origin, folder, names, keep)
+        return True
+
     def _reach(self) -> None:
         if not self._place.reachable:
             raise SourceUnavailable("is gone", path="memory")

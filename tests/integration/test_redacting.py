@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from federation.redaction import RedactReport, plan, redact
 from journal import DamagedStore, JournalError, StoreCopied
 from tests.crash.killing import DEEP
 from tests.doubles.disks import CountingDisk, Died, FaultyDisk, Share
+from tests.doubles.memory import MemoryPlace, MemoryTransport
 from tests.doubles.searching import files_with
 from tests.integration.world import (
     World,
@@ -23,6 +25,7 @@ from tests.integration.world import (
     feed_lines,
     head_of,
     own_feed,
+    place_remote,
     pull,
     put,
     remove,
@@ -111,6 +114,25 @@ def test_a_push_leaves_nothing_of_it_at_the_remote(world: World, shared: Sharing
     assert files_with(b.store.folder, SECRET) == []
     assert verdicts(b) == {"plan/p1": "unreadable", "plan/p2": "unreadable", "plan/p4": "new"}
     assert {found.item_id: found.payload for found in candidates(b)}["p1"] is None
+
+
+def test_a_place_that_keeps_its_history_is_told_of(world: World, shared: Sharing) -> None:
+    """[F9]: only who runs it can make it forget."""
+    place = MemoryPlace()
+
+    class Keeping(MemoryTransport):
+        def publish_anew(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> bool:
+            self.publish(origin, folder, names, keep)
+            return False
+
+    remote = place_remote(lambda: Keeping(place, is_local=True))
+    assert shared.push([remote]).remotes[0].warnings == ()
+    take_back(shared, 2)
+    shared.publish()
+    (report,) = shared.push([remote]).remotes
+    assert report.result == "pushed"
+    assert "can still be found there" in report.warnings[0]
+    assert shared.push([remote]).remotes[0].warnings == ()
 
 
 def test_a_payload_beside_the_feed_goes_too(world: World, shared: Sharing) -> None:
