@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,7 +24,7 @@ from eventsync.text import clean
 
 if TYPE_CHECKING:
     from federation.redaction import RedactReport
-    from journal import Committed, Finding, LocalHead, Previous, Query, Record, Store, Told
+    from journal import Adopted, Committed, Finding, LocalHead, Previous, Query, Record, Store, Told
 
 MAX_INPUT_BYTES: Final = 32 * 1024 * 1024  # of a --file: twice any payload, which may be written with more blanks
 _SUMMARY_KEYS: Final = ("title", "text", "name", "summary")
@@ -110,16 +110,39 @@ def _existing(folder: Path) -> Path:
         raise NotAStore("the working directory is gone") from None
 
 
-def init(around: Surroundings, folder: Path | None, *, name: str | None, track: bool) -> StoreFacts:
-    """Make a store in a folder, which is made too if need be; StoreExists when there is one."""
-    from journal import MAX_NAME_CHARS, Store
+class Made(NamedTuple):
+    """A store that was made; `adopted` tells of entity files that it was made from, as git brings them."""
+
+    facts: StoreFacts
+    adopted: Adopted | None
+
+
+def init(around: Surroundings, folder: Path | None, *, name: str | None, tracked: Collection[str]) -> Made:
+    """Make a store in a folder, which is made too if need be; StoreExists when there is one.
+
+    From entity files alone, as a git clone brings them, it is made with all that they say [I2].
+    """
+    from journal import MAX_NAME_CHARS, Disk, Machine, Store, adopt, default_data_folder, is_bare
 
     parent = (folder or Path(around.store or around.folder)).absolute()
     parent = parent.parent if parent.name == ".eventsync" else parent
     label = (
         clean(parent.name)[:MAX_NAME_CHARS] or None if name is None else name
     )  # a folder may have any bytes for a name
-    return facts_of(Store.init(parent, name=label, track=track))
+    disk, data_folder, inside = Disk(), default_data_folder(), parent / ".eventsync"
+    if not is_bare(disk, inside):
+        return Made(facts_of(Store.init(parent, name=label, tracked=tracked)), None)
+    adopted = adopt(
+        inside,
+        name=label or "store",
+        disk=disk,
+        machine=Machine(data_folder),
+        data_folder=data_folder,
+        title=summary_of,
+    )
+    with contextlib.closing(Store.open(inside)) as store:
+        store.refresh()
+        return Made(facts_of(store), adopted)
 
 
 def facts_of(store: Store) -> StoreFacts:

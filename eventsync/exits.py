@@ -81,6 +81,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
     {
         # The local store.
         "NotAStore": Exit(NOT_HERE, "not_a_store", "`eventsync init` makes a store here; --store PATH names another"),
+        "OnlyEntityFiles": Exit(
+            NOT_HERE,
+            "only_entity_files",
+            "`eventsync init` makes a store of its own from them, as after a git clone; then pull from the other one",
+        ),
         "StoreExists": Exit(USAGE, "store_exists", "`eventsync identity show` tells which store it is"),
         "StoreLocked": Exit(
             LOCKED,

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from eventsync.app import Shown, StoreFacts
     from eventsync.exits import Exit
     from eventsync.renewing import Prospect, Renewal
-    from journal import Archived, Finding, LocalHead, Parked, Record, Taken, Written
+    from journal import Adopted, Archived, Finding, LeftOut, LocalHead, Parked, Record, Taken, Written
 
 Document = Mapping[str, Any]
 
 # What each command prints with --json when it could not do its work: every key, and nothing in it.
 EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
     {
-        "init": {"origin_store_id": None, "name": None, "path": None},
+        "init": {"origin_store_id": None, "name": None, "path": None, "adopted": None, "left": []},
         "put": {"records": [], "left": []},
         "edit": {"records": [], "left": []},
         "rm": {"records": [], "left": []},
@@ -283,6 +283,17 @@ def archived_document(done: Archived) -> Document:
     }
 
 
+def made_document(facts: StoreFacts, adopted: Adopted | None) -> Document:
+    """What init made."""
+    return {
+        "origin_store_id": facts.origin,
+        "name": facts.name,
+        "path": str(facts.path),
+        "adopted": None if adopted is None else adopted.taken,
+        "left": [{"path": str(found.path), "reason": found.reason} for found in (adopted.left if adopted else ())],
+    }
+
+
 def identity_document(facts: StoreFacts) -> Document:
     """Who a store is."""
     return {
@@ -428,6 +439,16 @@ def identity_lines(facts: StoreFacts) -> Iterator[str]:
 def made_line(origin: str, path: Path) -> str:
     """What init made."""
     return clean(f"store {origin} made in {path}")
+
+
+def adopted_line(count: int) -> str:
+    """What init found of another store."""
+    return f"{_count(count, 'entity')} taken over from the files that were here; pull to learn what else there is"
+
+
+def left_out_line(found: LeftOut) -> str:
+    """An entity file that init could not take."""
+    return clean(f"{found.path}: {found.reason}; it was put aside")
 
 
 def kept_line(origin: str, moved: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else."""
 
+from journal.adoption import Adopted, LeftOut, adopt
 from journal.archive import Archived
 from journal.birth import find_store
 from journal.checkpoints import Taken
@@ -36,6 +37,7 @@ from journal.errors import (
     NoSuchEntity,
     NoSuchRecord,
     NotAStore,
+    OnlyEntityFiles,
     SchemaFailed,
     StoreCopied,
     StoreExists,
@@ -44,7 +46,7 @@ from journal.errors import (
 )
 from journal.findings import Finding, Report
 from journal.history import Follower, Query, Told
-from journal.identity import Previous, moved_words, origin_of
+from journal.identity import Previous, is_bare, moved_words, origin_of
 from journal.index import Position
 from journal.log import Gap
 from journal.machine import Machine, default_data_folder
@@ -101,6 +103,7 @@ __all__ = [
     "SEGMENT_FORMAT",
     "VERSION_KEY",
     "ActionClass",
+    "Adopted",
     "Archived",
     "BadRange",
     "BlobRef",
@@ -124,6 +127,7 @@ __all__ = [
     "InvalidInput",
     "JournalError",
     "KeyMissing",
+    "LeftOut",
     "Line",
     "LocalHead",
     "LocatedError",
@@ -133,6 +137,7 @@ __all__ = [
     "NoSuchEntity",
     "NoSuchRecord",
     "NotAStore",
+    "OnlyEntityFiles",
     "Parked",
     "Plan",
     "Position",
@@ -155,6 +160,7 @@ __all__ = [
     "Unseen",
     "Version",
     "Written",
+    "adopt",
     "blob_ref",
     "chain_start",
     "changes_entity",
@@ -170,6 +176,7 @@ __all__ = [
     "encode_payload",
     "find_store",
     "has_too_many_values",
+    "is_bare",
     "is_left",
     "is_temporary",
     "json_schema",

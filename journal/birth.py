@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from journal import identity
 from journal.codec import chain_start, encode_header
 from journal.disk import Disk
+from journal.entity_files import ENTITIES_FOLDER, IGNORE_FILE
 from journal.errors import DiskFailed, InvalidInput, JournalError, NotAStore, StoreExists
 from journal.machine import Machine
-from journal.model import MAX_NAME_CHARS, STORE_FORMAT
+from journal.model import MAX_NAME_CHARS, STORE_FORMAT, check_item_type
 
 STORE_FOLDER: Final = ".eventsync"
 LOCK_FILE: Final = "journal.lock"
 _PARTS: Final = ("journal", "entities", "federation", "feed")
-_GITIGNORE_ALL: Final = b"*\n"
-_GITIGNORE_TRACK: Final = b"*\n!.gitignore\n!store.json\n!entities/\n!entities/**\n"
+IGNORE_ALL: Final = b"*\n"
 
 
 def make_store(
-    parent: Path, *, name: str | None, track: bool, disk: Disk, machine: Machine, data_folder: Path, seed: bytes | None
+    parent: Path,
+    *,
+    name: str | None,
+    tracked: Collection[str],
+    disk: Disk,
+    machine: Machine,
+    data_folder: Path,
+    seed: bytes | None,
 ) -> Path:
     """Make a store in `parent` with a new key, and return its folder; durable on return.
+
+    `tracked` are item types whose entities git is let to see.
 
     Raises StoreExists when there is one, InvalidInput for a name nobody could show, DiskFailed otherwise; then nothing
     is left but perhaps an unused key.
@@ -42,7 +52,7 @@ def make_store(
     making = parent / f"{STORE_FOLDER}.tmp-{origin[-8:]}"
     try:
         _fill(making, folder, origin, public_key, label, disk, machine)
-        disk.replace_durably(making / ".gitignore", _GITIGNORE_TRACK if track else _GITIGNORE_ALL)
+        disk.replace_durably(making / IGNORE_FILE, _ignore_rules(tracked))
         disk.rename_folder(making, folder)
     except JournalError:
         late = disk.is_folder(making) and disk.is_folder(folder)
@@ -52,6 +62,14 @@ def make_store(
             raise StoreExists("another process made a store here", path=folder) from None
         raise
     return folder
+
+
+def _ignore_rules(tracked: Collection[str]) -> bytes:
+    """What git is told. Never store.json: who pulls another store's would not be himself any more [I1]."""
+    rules = [f"!{IGNORE_FILE}", "!entities/"] if tracked else []
+    for item_type in sorted(tracked):
+        rules += [f"!entities/{check_item_type(item_type)}/", f"!entities/{item_type}/*.json"]
+    return IGNORE_ALL + "".join(f"{rule}\n" for rule in rules).encode("ascii")
 
 
 def _label(name: str | None, parent: Path) -> str:
@@ -91,6 +109,12 @@ def find_store(start: Path) -> Path:
     disk, start = Disk(), start.absolute()
     for folder in (start, *start.parents):
         for candidate in (folder, folder / STORE_FOLDER):
-            if candidate.name == STORE_FOLDER and disk.size(candidate / identity.STORE_FILE) is not None:
+            if candidate.name == STORE_FOLDER and _holds_anything(disk, candidate):
                 return candidate
     raise NotAStore("no store here or above", path=start)
+
+
+def _holds_anything(disk: Disk, folder: Path) -> bool:
+    """Whether a store is here, or what is left of one: a store further up is not the one that is meant."""
+    parts = (identity.STORE_FILE, "journal", ENTITIES_FOLDER)
+    return any(disk.size(folder / part) is not None for part in parts)

@@ -204,6 +204,13 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def make_private(self, path: Path) -> None:
+        """Give a file or folder of ours the mode it must have: 0600, folders 0700."""
+        try:
+            os.chmod(path, FOLDER_MODE if os.path.isdir(path) else FILE_MODE)
+        except OSError as error:
+            raise DiskFailed(f"its mode cannot be changed: {error.strerror}", path=path) from error
+
     def set_aside(self, path: Path, target: Path) -> None:
         """Give a file another name beside it, not durably; what had that name is replaced."""
         self._move(path, target)

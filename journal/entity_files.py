@@ -8,6 +8,7 @@ reboot files are written again from the last synced point [P4].
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,8 @@ from journal.projection import document, parse_document
 Payload = Callable[[LocalHead], Mapping[str, Any] | None]
 Find = Callable[[str, str], LocalHead | None]
 WATERMARK_FILE: Final = "projections.json"
+ENTITIES_FOLDER: Final = "entities"
+IGNORE_FILE: Final = ".gitignore"
 _SUFFIX: Final = ".json"
 _ASIDE: Final = ".json.unreadable-"  # a file somebody may have worked on, put aside for the one that replaced it
 
@@ -52,12 +55,44 @@ class Drift(NamedTuple):
         return (self.path.parent.name, self.path.name.removesuffix(_SUFFIX))
 
 
+class PrivateNames:
+    """What git must not see of a store whose entities it tracks: `entities/<type>/.gitignore`, which ignores itself.
+
+    A file that git has seen already it goes on to track, whatever is ignored: `doctor` tells of those.
+    """
+
+    def __init__(self, disk: Disk, store_folder: Path) -> None:
+        self._disk = disk
+        self._rules = store_folder / IGNORE_FILE
+
+    @cached_property
+    def is_tracked(self) -> bool:
+        """Whether people let git track the entities."""
+        return b"!entities/" in (self._disk.read_if_there(self._rules) or b"")
+
+    def keep(self, head: LocalHead, path: Path) -> None:
+        """See to it that the file of an entity is ignored if it is private, and not if it is not."""
+        if not self.is_tracked:
+            return
+        rules = path.with_name(IGNORE_FILE)
+        before = self._disk.read_if_there(rules)
+        if before is None and not head.private:
+            return
+        names = {line for line in (before or b"").decode("utf-8", "replace").splitlines() if line}
+        names = (names | {f"/{path.name}"}) if head.private else (names - {f"/{path.name}"})
+        after = "".join(f"{name}\n" for name in sorted({f"/{IGNORE_FILE}", *names})).encode()
+        if after != before:
+            self._disk.make_folder(path.parent)
+            self._disk.replace(rules, after)
+
+
 class EntityFiles:
     """The projections of one store."""
 
     def __init__(self, disk: Disk, store_folder: Path) -> None:
         self._disk = disk
-        self._folder = store_folder / "entities"
+        self._folder = store_folder / ENTITIES_FOLDER
+        self._ignored = PrivateNames(disk, store_folder)
         self.mark_path = store_folder / WATERMARK_FILE
 
     def watermark(self) -> Watermark:
@@ -86,6 +121,7 @@ class EntityFiles:
             except DamagedStore as error:
                 damage = damage or error
                 continue
+            self._ignored.keep(head, path)
             if found != wanted and not _is_newer(found, head):
                 self._write(path, found, wanted, head.seq)
         return damage
@@ -147,8 +183,13 @@ class EntityFiles:
     def drift(self, heads: Iterable[LocalHead], payload: Payload, find: Find) -> Iterator[Drift]:
         """Files of these entities that differ from a fresh fold or are missing, and files of no live entity.
 
-        Holds one entity at a time. Writes nothing.
+        Holds one entity at a time. Writes nothing. Where git tracks the files it may have brought those of another
+        store, whose seqs say nothing of this log.
         """
+        for found in self._drift(heads, payload, find):
+            yield found._replace(found_seq=0) if self._ignored.is_tracked else found
+
+    def _drift(self, heads: Iterable[LocalHead], payload: Payload, find: Find) -> Iterator[Drift]:
         for head in heads:
             if not head.deleted:
                 data = self._disk.read_if_there(self.path(head))
@@ -209,7 +250,9 @@ def _is_live(head: LocalHead | None) -> bool:
 def _is_newer(found: bytes | None, head: LocalHead) -> bool:
     value = parse_document(found) if found else None
     rev = value.get("entity_rev") if value else None
-    return isinstance(rev, int) and value is not None and rev > head.entity_rev and value["seq"] > head.seq
+    if value is None or not isinstance(rev, int) or value.get("version") == str(head.version):
+        return False
+    return rev > head.entity_rev and int(value["seq"]) > head.seq
 
 
 def _seq_in(data: bytes) -> int:

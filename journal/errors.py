@@ -2,6 +2,7 @@
 
     JournalError
     ├── NotAStore            no store at this place
+    │   └── OnlyEntityFiles  ... but what git brought of one: `adoption` makes a store of it [I2]
     ├── StoreExists          there is one already
     ├── StoreLocked          another process holds the lock past the timeout [J9]
     ├── StoreCopied          copied, moved or restored: identity undecided [I2]
@@ -57,6 +58,10 @@ class JournalError(LocatedError):
 
 class NotAStore(JournalError):
     """No store where one was expected; nothing was read or written."""
+
+
+class OnlyEntityFiles(NotAStore):
+    """Entity files without a journal, as a git clone brings them; nothing was read or written."""
 
 
 class StoreExists(JournalError):

@@ -17,12 +17,15 @@ import msgspec
 from blake3 import blake3
 
 from journal.disk import Disk
-from journal.errors import DamagedStore, FormatTooNew, KeyMissing, NotAStore
+from journal.entity_files import ENTITIES_FOLDER
+from journal.errors import DamagedStore, FormatTooNew, KeyMissing, NotAStore, OnlyEntityFiles
 from journal.machine import Machine
 from journal.model import STORE_FORMAT
 
 STORE_FILE: Final = "store.json"
 LOCAL_FILE: Final = "local.json"
+ADOPTING: Final = "adopting"  # in local.json: a store is being made from entity files, and has no journal yet
+_JOURNAL: Final = "journal"
 _FACT_WORDS: Final = {"machine_id": "machine", "folder_id": "folder"}
 
 
@@ -84,7 +87,11 @@ def read_key(disk: Disk, data_folder: Path, origin: str) -> bytes:
 def read_store_file(disk: Disk, folder: Path) -> StoreFile:
     """store.json of a store; NotAStore, FormatTooNew or DamagedStore."""
     path = folder / STORE_FILE
+    if is_bare(disk, folder):
+        raise OnlyEntityFiles("only entity files are here, and no journal", path=folder, rule="I2")
     data = disk.read_if_there(path)
+    if data is None and disk.is_folder(folder / _JOURNAL):
+        raise DamagedStore("is missing, and there is a journal", path=path, rule="J11")
     if data is None:
         raise NotAStore("no store here", path=folder)
     try:
@@ -101,6 +108,17 @@ def write_store_file(disk: Disk, folder: Path, file: StoreFile) -> None:
     """Replace store.json durably; DiskFailed leaves the old one."""
     value = msgspec.to_builtins(file)
     disk.replace_durably(folder / STORE_FILE, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def is_bare(disk: Disk, folder: Path) -> bool:
+    """Whether there are entity files here, as git brings them, and nothing of a store that could be lost.
+
+    A store whose journal went missing is none such: its local.json says that there was one.
+    """
+    if disk.is_folder(folder / _JOURNAL) or not disk.is_folder(folder / ENTITIES_FOLDER):
+        return False
+    local = read_local(disk, folder)
+    return not local or bool(local.get(ADOPTING))
 
 
 def fingerprint(machine: Machine, folder: Path) -> dict[str, str]:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from blake3 import blake3
+
 from journal.codec import Entry
 from journal.errors import DamagedStore
 from journal.model import ActionClass, Decided, LocalHead, Place, Record, Version
@@ -59,7 +61,7 @@ def decided_of(record: Record) -> Decided | None:
 
 
 def document(head: LocalHead, payload: Mapping[str, Any] | None) -> bytes:
-    """The projection file of a live entity."""
+    """The projection file of a live entity. Its digest tells whether somebody changed the payload by hand."""
     value = {
         "item_type": head.item_type,
         "item_id": head.item_id,
@@ -69,8 +71,17 @@ def document(head: LocalHead, payload: Mapping[str, Any] | None) -> bytes:
         "context": dict(head.context),
         "claims": dict(head.claims),
         "payload": payload,
+        "payload_digest": payload_digest(payload),
     }
+    if head.private:
+        value["private"] = True
     return (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=2) + "\n").encode("utf-8")
+
+
+def payload_digest(payload: Any) -> str:
+    """12 hex of the BLAKE3 of a payload as JSON with sorted keys and no spaces."""
+    text = json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def parse_document(data: bytes) -> dict[str, Any] | None:

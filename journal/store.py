@@ -7,7 +7,7 @@ Composes log and caches and keeps their order: log first and durable, then index
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import Any, Final
@@ -95,7 +95,7 @@ class Store:
         path: Path | str,
         *,
         name: str | None = None,
-        track: bool = False,
+        tracked: Collection[str] = (),
         disk: Disk | None = None,
         machine: Machine | None = None,
         data_folder: Path | None = None,
@@ -108,7 +108,7 @@ class Store:
         disk, data = disk or Disk(), data_folder or default_data_folder()
         machine = machine or Machine(data)
         folder = make_store(
-            Path(path).absolute(), name=name, track=track, disk=disk, machine=machine, data_folder=data, seed=seed
+            Path(path).absolute(), name=name, tracked=tracked, disk=disk, machine=machine, data_folder=data, seed=seed
         )
         return cls.open(folder, disk=disk, machine=machine, data_folder=data)
 

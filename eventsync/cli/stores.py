@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -26,12 +27,25 @@ from eventsync.cli.console import Console
 def init(console: Console, folder: Path | None, name: str | None, track: bool) -> None:
     """Make a store in DIR, or here, with a key of its own.
 
-    The private key is kept outside the store, so that copying a store never copies it.
+    The private key is kept outside the store, so that copying a store never copies it. Where git brought the entity
+    files of a tracked store, the new store begins with what they say.
     """
-    facts = app.init(console.around, folder, name=name, track=track)
+    facts, adopted = app.init(console.around, folder, name=name, tracked=_published_types() if track else ())
+    left = () if adopted is None else adopted.left
+    console.exit_code = exits.PARTLY if left else exits.DONE
+    for found in left:
+        console.warn(report.left_out_line(found))
     if console.json:
-        console.document({"origin_store_id": facts.origin, "name": facts.name, "path": str(facts.path)})
+        console.document(report.made_document(facts, adopted))
     console.note(report.made_line(facts.origin, facts.path))
+    if adopted is not None:
+        console.note(report.adopted_line(adopted.taken))
+
+
+def _published_types() -> Collection[str]:
+    from federation.publisher import DEFAULT_TYPES
+
+    return DEFAULT_TYPES
 
 
 @click.command(

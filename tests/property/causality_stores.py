@@ -284,6 +284,26 @@ class MemoryStore:
             told.append(self._append(draft, truth, lied=line.lied))
         return told
 
+    def adopted(self, origin: str) -> tuple[MemoryStore, list[Line]]:
+        """A store from the entity files of this one, as a git clone has them: nothing else is known to it."""
+        found = MemoryStore(origin, self._rules)
+        live = [held for held in self.heads.values() if not held.head.deleted and not held.head.private]
+        for held in live:
+            found._decide(held.line, held.head.version)  # each record names it as its cause
+        return found, [found.say_again(held) for held in live]
+
+    def say_again(self, held: Held) -> Line:
+        """An unmodified copy of the version that a head shows."""
+        draft = Draft(
+            "delete" if held.head.deleted else "backfill",
+            *held.line.key,
+            held.line.record.payload_bytes,
+            root=str(held.head.version),
+            context=held.head.context,
+            claims=held.head.claims,
+        )
+        return self._append(draft, held.line.truth, lied=held.line.lied)
+
     def _is_left(self, origin: str, seq: int) -> bool:
         """Whether a seq of a former origin stands in our log and is not ours any more."""
         return seq <= len(self.log) and self.log[seq - 1].origin == origin and not is_own(self.previous, origin, seq)
@@ -296,20 +316,11 @@ class MemoryStore:
     def republish(self) -> list[Line]:
         """Show again, as copies, what stands in the feeds of former origins only: live entities, unseen deletions."""
         return [
-            self._append(
-                Draft(
-                    "delete" if head.deleted else "backfill",
-                    *line.key,
-                    line.record.payload_bytes,
-                    root=str(head.version),
-                    context=head.context,
-                    claims=head.claims,
-                ),
-                line.truth,
-                lied=line.lied,
-            )
-            for head, line in list(self.heads.values())
-            if line.origin != self.origin and not head.private and not (head.deleted and self.shown(line.record.seq))
+            self.say_again(held)
+            for held in list(self.heads.values())
+            if held.line.origin != self.origin
+            and not held.head.private
+            and not (held.head.deleted and self.shown(held.line.record.seq))
         ]
 
     def _append(self, draft: Draft, truth: Truth, *, lied: bool = False) -> Line:

@@ -26,7 +26,7 @@ VERBS: Final = {
     "accept": 14, "accept all": 4, "theirs": 5, "merge": 3, "reject": 2, "reopen": 1, "undo": 4,
 }  # fmt: skip
 # What happens to whole stores [I2]; and how many identities there are at most in one world.
-FATES: Final = {"copy": 4, "renew": 2, "back up": 3, "restore": 3, "republish": 3}
+FATES: Final = {"copy": 3, "clone": 3, "renew": 2, "back up": 3, "restore": 3, "republish": 3}
 MOST_IDENTITIES: Final = 8
 
 
@@ -135,6 +135,7 @@ class World:
             "undo": self._undo,
             "lie": self._lie,
             "copy": self._copy,
+            "clone": self._clone,
             "renew": self._renew,
             "back up": self._back_up,
             "restore": self._restore,
@@ -357,14 +358,32 @@ class World:
         """`cp -r`, and a new identity for the copy; who pulled from the original pulls from both."""
         if not self._may_renew(store):
             return None
+        number = self._settle_beside(store, store.copied())
+        return "is copied: the copy " + self._renewed(self.stores[number], None, number)
+
+    def _clone(self, store: MemoryStore, step: Step) -> str | None:
+        """`git clone` of a store whose entity files git tracks, and a store made from them."""
+        if not self._may_renew(store):
+            return None
+        origin = self._new_origin()
+        clone, lines = store.adopted(origin)
+        number = self._settle_beside(store, clone)
+        self.bus[origin] = clone.feed
+        self._served[number].append(origin)
+        for line in lines:
+            self.oracle.check_record(clone, line, store.heads[line.key].head)
+        return f"is cloned by its files: {named(origin)} has {'; '.join(map(_told, lines)) or 'nothing'}"
+
+    def _settle_beside(self, store: MemoryStore, other: MemoryStore) -> int:
+        """A new store pulls from another and its neighbours, and they from it."""
         number, new = self.stores.index(store), len(self.stores)
-        self.stores.append(store.copied())
+        self.stores.append(other)
         self._served.append([])
         for near in self.sees:
             near.extend([new] if number in near else [])
         self.sees.append([number, *(near for near in self.sees[number] if near != new)])
         self.sees[number].append(new)
-        return "is copied: the copy " + self._renewed(self.stores[new], None, new)
+        return new
 
     def _renew(self, store: MemoryStore, step: Step) -> str | None:
         """The key was lost, or a person wants another identity; the feed under the old one stays where it is."""

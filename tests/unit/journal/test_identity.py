@@ -183,12 +183,20 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> Non
     store.close()
 
 
-def test_what_git_sees_of_a_store(tmp_path: Path) -> None:
-    """Nothing, or with `track` the entities and who it is."""
+def test_what_git_is_told_of_a_store(tmp_path: Path) -> None:
+    """To see nothing, or the entities of some types; never store.json, or who pulls it would be somebody else [I1]."""
     quiet = new_store(tmp_path / "quiet")
-    tracked = Store.init(tmp_path / "tracked", track=True, data_folder=tmp_path / "data")
+    tracked = Store.init(tmp_path / "tracked", tracked=["plan", "note"], data_folder=tmp_path / "data")
     assert (quiet.folder / ".gitignore").read_text() == "*\n"
-    assert "!entities/**" in (tracked.folder / ".gitignore").read_text()
+    assert (tracked.folder / ".gitignore").read_text().splitlines() == [
+        "*",
+        "!.gitignore",
+        "!entities/",
+        "!entities/note/",
+        "!entities/note/*.json",
+        "!entities/plan/",
+        "!entities/plan/*.json",
+    ]
 
 
 def test_a_store_has_the_name_it_was_given_or_that_of_its_folder(tmp_path: Path) -> None:
