@@ -25,7 +25,8 @@ def test_init_makes_a_store_here(run: Run) -> None:
 def test_init_as_json(run: Run) -> None:
     document = run("init", "notes", "--name", "laptop", "--json").document
     assert ORIGIN.fullmatch(document.pop("origin_store_id"))
-    assert document == {"name": "laptop", "path": str(Path("notes/.eventsync").absolute())}
+    path = str(Path("notes/.eventsync").absolute())
+    assert document == {"name": "laptop", "path": path, "adopted": None, "left": []}
 
 
 def test_a_store_is_named_after_its_folder(run: Run) -> None:
@@ -52,7 +53,7 @@ def test_init_never_touches_a_store_that_is_there(run: Run, store: Path) -> None
     before = (store / "store.json").read_bytes()
     answer = run("init", "--json")
     assert (answer.code, answer.error["class"]) == (2, "store_exists")
-    assert answer.document == {"origin_store_id": None, "name": None, "path": None}
+    assert answer.document == {"origin_store_id": None, "name": None, "path": None, "adopted": None, "left": []}
     assert (store / "store.json").read_bytes() == before
 
 

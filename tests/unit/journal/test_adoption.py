@@ -83,6 +83,7 @@ def test_every_entity_is_a_copy_with_its_context(original: Store, bare: Path) ->
     found = adopted(bare)
     assert (found.taken, found.left) == (3, ())
     store = opened(bare)
+    store.refresh()
     assert store.origin != original.origin
     assert (store.name, store.previous) == ("clone", [])
     for head in original.list():
@@ -96,7 +97,6 @@ def test_every_entity_is_a_copy_with_its_context(original: Store, bare: Path) ->
     ]
     assert store.moved() == []
     assert len(store.private_key()) == 32
-    store.refresh()
     assert store.verify().findings == []
     assert notes(store) == []
 

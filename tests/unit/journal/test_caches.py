@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from journal import DamagedStore, DiskFailed, LogShorterThanKnown, NoSuchEntity, Store, StoreLocked
+from journal.projection import payload_digest
 from tests.doubles.disks import CountingDisk, QuickDisk
 from tests.doubles.stores import (
     delete,
@@ -306,6 +307,7 @@ def test_a_projection_says_what_the_log_says(store: Store) -> None:
         "context": {store.origin: 1},
         "claims": {},
         "payload": {"title": "p1", "n": 1},
+        "payload_digest": payload_digest({"n": 1, "title": "p1"}),
     }
     assert mark(store) == {"applied_seq": 1, "synced_seq": 0, "boot_id": "boot-1"}
 
@@ -365,7 +367,7 @@ def test_a_projection_is_never_put_back_to_an_older_rev(store: Store) -> None:
     """[P2]"""
     put(store, "p1")
     path = projection(store, "p1")
-    newer = json.loads(path.read_bytes()) | {"entity_rev": 9, "seq": 90}
+    newer = json.loads(path.read_bytes()) | {"entity_rev": 9, "seq": 90, "version": f"{store.origin}@90#{'9' * 12}"}
     path.write_text(json.dumps(newer))
     (store.folder / "projections.json").unlink()
     again = reopened(store)

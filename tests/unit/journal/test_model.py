@@ -140,7 +140,7 @@ def test_a_projection_is_pretty_sorted_and_the_same_bytes_for_the_same_record() 
     assert "grüße" in data.decode()
     assert data.endswith(b"}\n")
     assert set(json.loads(data)) == {
-        *("item_type", "item_id", "entity_rev", "seq", "version", "context", "claims", "payload"),
+        *("item_type", "item_id", "entity_rev", "seq", "version", "context", "claims", "payload", "payload_digest"),
     }
 
 
