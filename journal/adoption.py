@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from journal import identity
 from journal.birth import IGNORE_ALL, LOCK_FILE, check_name
 from journal.blobs import Blobs
-from journal.codec import chain_start, encode_header, encode_payload
+from journal.codec import chain_start, encode_header
 from journal.disk import Disk
 from journal.entity_files import ENTITIES_FOLDER, IGNORE_FILE
 from journal.errors import DamagedStore, InvalidInput, StoreExists
@@ -36,6 +36,7 @@ from journal.model import (
     check_item_type,
 )
 from journal.mutation import Author, check_draft, seal
+from journal.payloads import encode_payload
 from journal.projection import parse_document, payload_digest
 
 _JOURNAL: Final = "journal"
