@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from eventsync import app, report
+from eventsync import app, report, store_report
 from eventsync.cli.console import Console
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _checkpoint(console: Console, store: Store) -> None:
 
     console.flush()
     try:
-        console.detail(report.checkpoint_line(store.checkpoint()))
+        console.detail(store_report.checkpoint_line(store.checkpoint()))
     except JournalError as error:
         console.detail(f"no checkpoint: {error}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eventsync import app, report
+from eventsync import app, store_report
 from eventsync.cli.commands import Command, Group, opened_store, pass_console
 from eventsync.cli.console import Console
 from federation.errors import DecisionNeeded
@@ -23,9 +23,9 @@ def identity_show(console: Console) -> None:
     with opened_store(console) as store:
         facts = app.facts_of(store)
         if console.json:
-            console.document(report.identity_document(facts))
+            console.document(store_report.identity_document(facts))
         else:
-            console.answer(report.identity_lines(facts))
+            console.answer(store_report.identity_lines(facts))
 
 
 @click.command("keep", cls=Command, document="identity keep", example="eventsync identity keep")
@@ -39,7 +39,7 @@ def identity_keep(console: Console) -> None:
         moved = app.keep_identity(store)
         if console.json:
             console.document({"origin_store_id": store.origin, "path": str(store.folder), "moved": moved})
-        console.note(report.kept_line(store.origin, moved))
+        console.note(store_report.kept_line(store.origin, moved))
 
 
 @click.command(
@@ -66,7 +66,7 @@ def identity_renew(console: Console, at: int | None, name: str | None, publish_l
 
     with opened_store(console) as store:
         if not yes:
-            for line in report.prospect_lines(renewing.prospect(store, at)):
+            for line in store_report.prospect_lines(renewing.prospect(store, at)):
                 console.note(line)
             answer = console.ask("take a new identity? this cannot be taken back")
             if not answer:
@@ -74,12 +74,14 @@ def identity_renew(console: Console, at: int | None, name: str | None, publish_l
                 raise DecisionNeeded(text, rule="I2")
         renewed = renewing.renew(store, console.around, at, name)
         behind = renewing.standing_behind(store)
-        if publish_live or (behind and not yes and console.ask(f"{report.behind_line(behind)}; show them again?")):
+        if publish_live or (
+            behind and not yes and console.ask(f"{store_report.behind_line(behind)}; show them again?")
+        ):
             renewed = renewed._replace(republished=renewed.republished + renewing.show_again(store, console.around))
             behind = 0
         if console.json:
-            console.document(report.renewal_document(renewed, behind))
-        for line in report.renewal_lines(renewed, behind):
+            console.document(store_report.renewal_document(renewed, behind))
+        for line in store_report.renewal_lines(renewed, behind):
             console.note(line)
 
 
@@ -96,4 +98,4 @@ def identity_republish(console: Console) -> None:
         count = renewing.show_again(store, console.around)
         if console.json:
             console.document({"origin_store_id": store.origin, "republished": count})
-        console.note(report.republished_line(count))
+        console.note(store_report.republished_line(count))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from eventsync import app, exits, report
+from eventsync import app, exits, store_report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
 
@@ -34,12 +34,12 @@ def init(console: Console, folder: Path | None, name: str | None, track: bool) -
     left = () if adopted is None else adopted.left
     console.exit_code = exits.PARTLY if left else exits.DONE
     for found in left:
-        console.warn(report.left_out_line(found))
+        console.warn(store_report.left_out_line(found))
     if console.json:
-        console.document(report.made_document(facts, adopted))
-    console.note(report.made_line(facts.origin, facts.path))
+        console.document(store_report.made_document(facts, adopted))
+    console.note(store_report.made_line(facts.origin, facts.path))
     if adopted is not None:
-        console.note(report.adopted_line(adopted.taken))
+        console.note(store_report.adopted_line(adopted.taken))
 
 
 def _published_types() -> Collection[str]:
@@ -68,10 +68,10 @@ def verify(console: Console) -> None:
         if not ok:
             console.exit_code = exits.DAMAGED
         if console.json:
-            console.document(report.findings_document(findings, ok))
+            console.document(store_report.findings_document(findings, ok))
             return
-        console.answer(map(report.finding_line, findings))
-        console.note(report.findings_line(findings))
+        console.answer(map(store_report.finding_line, findings))
+        console.note(store_report.findings_line(findings))
 
 
 @click.command("rebuild", cls=Command, example="eventsync rebuild")

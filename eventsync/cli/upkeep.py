@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eventsync import app, redact_report, report
+from eventsync import app
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
 
@@ -19,8 +19,8 @@ def checkpoint(console: Console) -> None:
     with opened_store(console) as store:
         taken = store.checkpoint()
         if console.json:
-            console.document(report.checkpoint_document(taken))
-        console.note(report.checkpoint_line(taken))
+            console.document(store_report.checkpoint_document(taken))
+        console.note(store_report.checkpoint_line(taken))
 
 
 @click.command(
@@ -41,8 +41,8 @@ def gc(console: Console) -> None:
     with opened_store(console) as store:
         done = store.gc()
         if console.json:
-            console.document(report.archived_document(done))
-        console.note(report.archived_line(done))
+            console.document(store_report.archived_document(done))
+        console.note(store_report.archived_line(done))
 
 
 @click.command(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventsync import report
+from eventsync import report, store_report
 from eventsync.app import Shown
 from eventsync.exits import TABLE
 from journal import DamagedStore, Finding, LocalHead, Record, Version, Written
@@ -108,7 +108,7 @@ def test_documents_have_the_keys_of_the_design() -> None:
 def test_a_filled_document_has_the_keys_of_the_empty_one() -> None:
     shown = Shown("plan", "pln_1", 1, 1, {}, None, {})
     assert list(report.shown_document(shown)) == list(report.EMPTY["show"])
-    assert list(report.findings_document([], True)) == list(report.EMPTY["verify"])
+    assert list(store_report.findings_document([], True)) == list(report.EMPTY["verify"])
 
 
 def test_a_table_lines_up_and_is_cut_to_the_terminal() -> None:
@@ -145,11 +145,11 @@ def test_hostile_text_is_inert_in_every_line(lines: list[str]) -> None:
 def test_findings_are_told_one_a_line_and_counted() -> None:
     damaged = Finding("line", "error", "bad line", "journal/seg-00000001.jsonl", 7, 19, True)
     odd = Finding("stray", "warning", HOSTILE)
-    assert report.finding_line(damaged) == "error: journal/seg-00000001.jsonl:7: bad line (seq 19)"
-    assert report.finding_line(odd) == "warning: \\x1b[2Jtitle \\u202e"
-    assert report.findings_line([damaged, odd, odd]) == "1 error, 2 warnings"
-    assert report.findings_line([]) == "ok"
-    assert report.findings_document([damaged], False)["findings"] == [
+    assert store_report.finding_line(damaged) == "error: journal/seg-00000001.jsonl:7: bad line (seq 19)"
+    assert store_report.finding_line(odd) == "warning: \\x1b[2Jtitle \\u202e"
+    assert store_report.findings_line([damaged, odd, odd]) == "1 error, 2 warnings"
+    assert store_report.findings_line([]) == "ok"
+    assert store_report.findings_document([damaged], False)["findings"] == [
         {
             "id": "line",
             "severity": "error",
