@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eventsync import app
+from eventsync import app, redact_report, store_report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
 
