@@ -173,6 +173,7 @@ def status_document(status: Status) -> Document:
                 "they_have_seq": found.they_have_seq,
                 "they_accepted": found.they_accepted,
                 "they_rejected": found.they_rejected,
+                "they_took_back": found.they_took_back,
             }
             for found in status.origins
         ],
@@ -322,7 +323,9 @@ def _origin_line(found: Any) -> str:
     decided = decided if found.they_accepted or found.they_rejected else ""
     state = "" if found.state == "ok" else f" [{found.state}]"
     pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
-    return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}, {pending}{read}{decided}"
+    taken = {None: "", True: ", took back what we redacted", False: ", has not read our redactions yet"}
+    what = f"{pending}{read}{decided}{taken[found.they_took_back]}"
+    return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}, {what}"
 
 
 def open_line(pending: int, held: int) -> str:

@@ -26,6 +26,8 @@ from federation.model import OriginPull, OriginStatus, PublishReport, PushReport
 from federation.publisher import Plan, PublishSettings, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
+from federation.redaction import newest_redaction
+from federation.taking_back import copies_here
 from federation.transports import urls
 from journal import JournalError, Store, moved_words
 
@@ -290,8 +292,9 @@ class Sharing:
         stale = self.holdings.look()
         own = self.holdings.own.head()
         position = self.store.position()
-        origins = [self._origin_status(origin) for origin in self.holdings.mirror.origins()]
-        warnings = [text for text in (stale, self._moved_warning()) if text]
+        redacted = newest_redaction(self.holdings.own)
+        origins = [self._origin_status(origin, redacted) for origin in self.holdings.mirror.origins()]
+        warnings = [text for text in (stale, self._moved_warning(), *self._copies_warnings()) if text]
         return Status(
             StoreStatus(
                 self.store.origin,
@@ -314,7 +317,13 @@ class Sharing:
             return None
         return f"the store was copied, moved or restored: {moved_words(moved)}; {exits.TABLE['StoreCopied'].hint}"
 
-    def _origin_status(self, origin: str) -> OriginStatus:
+    def _copies_warnings(self) -> Iterator[str]:
+        copies = copies_here(self.holdings)
+        if copies:
+            seqs = " ".join(str(copy.seq) for copy in copies[:20])
+            yield f"{len(copies)} of our records took over what its author has redacted since: seq {seqs}"
+
+    def _origin_status(self, origin: str, redacted: int | None) -> OriginStatus:
         counts = self.holdings.counts(origin)
         accepted, rejected = self.holdings.index.receipts(origin)
         bridged = origin.startswith(BRIDGE_PREFIX)
@@ -332,6 +341,7 @@ class Sharing:
             None if saw is None else saw[0],
             accepted,
             rejected,
+            None if saw is None or redacted is None else saw[0] >= redacted,
         )
 
     def remote_status(self, name: str) -> RemoteStatus:

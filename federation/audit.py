@@ -17,6 +17,7 @@ from federation.holdings import Holdings
 from federation.index_audit import audit_index
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import HEAD_FILE, Head, Refusal, Slice
+from federation.taking_back import Told
 from federation.verification import Broken, line_end, read_head, split_slice, start_state, walk
 from journal import BlobRef, Finding, JournalError
 
@@ -69,7 +70,7 @@ def _feed(feed: FeedFolder, origin: str, finding: str) -> Iterator[Finding]:
 
 
 def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
-    state, seen = start_state(head), set[BlobRef]()
+    state, seen, told = start_state(head), set[BlobRef](), Told(head.redacted)
     for file in feed.slices():
         raw = feed.raw(file)
         entry = Slice(file.name, file.first_seq, file.last_seq, len(raw), file.digest)
@@ -80,10 +81,20 @@ def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
             yield Finding(finding, "error", f"{after.message} [F5]", str(path), after.line, after.seq, False)
             return
         state = after
+        told.add([] if isinstance(lines, Broken) else lines)
         yield from _blobs(feed, [] if isinstance(lines, Broken) else lines, seen, finding)
     if (state.seq, state.c.hex(), state.t.hex()) != (head.last_seq, head.c, head.t):
         text = "the lines do not recompute to the head's c and t [F5]"
         yield _error(finding, text, feed.folder / HEAD_FILE, head.last_seq)
+    yield from _redactions(told, head, feed.folder / HEAD_FILE, finding)
+
+
+def _redactions(told: Told, head: Head, path: Path, finding: str) -> Iterator[Finding]:
+    """A stub is the one that a record of the same feed lists; of our own feed that may be published yet [F9]."""
+    for seq in head.redacted:
+        listed = told.listed.get(seq)
+        if seq in told.stubs and listed != told.stubs[seq] and (listed is not None or finding != _OWN):
+            yield _error(finding, "is redacted to a stub that no record of its feed lists [F9]", path, seq)
 
 
 def _blobs(feed: FeedFolder, lines: Sequence[bytes], seen: set[BlobRef], finding: str) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from blake3 import blake3
 
-from federation.model import MAX_SLICE_BYTES, SLICE_NAME, Head, Slice
+from federation.model import MAX_REDACTED, MAX_SLICE_BYTES, SLICE_NAME, Head, Slice
 from journal import MAX_SEQ, Ref, encode_header
 
 HEAD_FORMAT: Final = 1
@@ -245,6 +245,8 @@ def _checked(document: _HeadDocument, raw: bytes) -> Head:
         raise MalformedHead("name or time too long")
     if document.redacted != sorted(set(document.redacted)) or any(seq < 1 for seq in document.redacted):
         raise MalformedHead("redacted is not a sorted list of seqs")
+    if len(document.redacted) > MAX_REDACTED:
+        raise MalformedHead(f"more than {MAX_REDACTED} redacted seqs")
     for origin, saw in document.saw.items():
         _check_saw(origin, saw.seq)
     return Head(

@@ -30,6 +30,7 @@ from federation.model import (
     Slice,
 )
 from federation.packing import pack
+from federation.taking_back import Told, check_redactions
 from federation.transports import Transport, Wanted
 from federation.verification import (
     Broken,
@@ -83,7 +84,7 @@ async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging:
         return row
     if row is Result.UP_TO_DATE:
         newest = head if held is None or head.gen > held.gen else held
-        return Checked(newest, pin, (), (), 0)
+        return check_redactions(feed, newest, Told()) or Checked(newest, pin, (), (), 0)
     return await _check_slices(holdings, place, head, pin, staging)
 
 
@@ -128,11 +129,12 @@ async def _check_slices(
     files: list[Path] = []
     marks: list[State] = []
     blobs: set[BlobRef] = set()
+    told = Told(head.redacted)
     records = 0
     for entry in wanted:
         if entry.file_name not in had:
             return _incomplete(head, entry)
-        found = _check_slice(holdings, head, entry, state, staging)
+        found = _check_slice(holdings, head, entry, state, staging, told)
         if isinstance(found, Refusal):
             ours = pin is None or found.result is Result.INCOMPLETE or found.rule == "I2"
             return found if ours else found._replace(result=Result.FORK)
@@ -144,7 +146,8 @@ async def _check_slices(
     if (state.c.hex(), state.t.hex()) != (head.c, head.t):
         bad = Result.REFUSED if pin is None else Result.FORK
         return Refusal(bad, "lines do not recompute to the head's c and t", "F5", path=f"{head.origin}/{HEAD_FILE}")
-    return Checked(head, pin, tuple(files), tuple(marks), records, frozenset(blobs))
+    wrong = check_redactions(holdings.mirror.feed(head.origin), head, told)
+    return wrong or Checked(head, pin, tuple(files), tuple(marks), records, frozenset(blobs))
 
 
 class _Good(NamedTuple):
@@ -156,7 +159,9 @@ class _Good(NamedTuple):
     blobs: frozenset[BlobRef]
 
 
-def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path) -> _Good | Refusal:
+def _check_slice(
+    holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path, told: Told
+) -> _Good | Refusal:
     """Verify one fetched slice. Its bytes are let go of before the next one is looked at: memory stays bounded."""
     raw = unpack_slice(holdings.store.disk.read(staging / entry.file_name), entry)
     if raw is None:
@@ -175,6 +180,7 @@ def _check_slice(holdings: Holdings, head: Head, entry: Slice, state: State, sta
     if not whole:
         text = f"is not what our own journal says behind seq {same}, and was left at seq {left}"
         return Refusal(Result.REFUSED, text, "I2", path=f"{head.origin}/{entry.file_name}", seq=same)
+    told.add(new.lines)
     records = sum(not line.startswith(SKIP_START) for line in new.lines)
     blobs = frozenset(ref for line in new.lines if (ref := ref_in(line)) is not None)
     return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records, blobs)

@@ -36,6 +36,7 @@ from federation.model import (
 )
 from federation.own_feeds import OwnFeeds
 from federation.staging import staging_folder
+from federation.taking_back import take_back_everywhere
 from journal import (
     ActionClass,
     CacheUnreadable,
@@ -145,6 +146,8 @@ class Holdings:
 
     def _refresh(self) -> None:
         self.damaged.clear()
+        if take_back_everywhere(self):
+            self._drop_index()  # what others redacted may stand in any page of it [F9]
         self.index.ask_doubtful_again()
         self.take_in_everything()
         self.judge_all()
@@ -446,6 +449,7 @@ class Holdings:
     def _drop_index(self) -> None:
         self.close()
         drop(self.store.disk, self.index_path)
+        self.store.disk.sync_folder(self.folder)
 
     def rebuild(self) -> None:
         """Delete the index and make it again from mirrors and journal."""

@@ -127,10 +127,11 @@ def materialize(
     Raises DamagedFeed when the mirror cannot be read; what was flushed before stays, with its position.
     """
     head = feed.head()
-    position, c = index.position(origin)
-    if head is None or (position, c) == (head.last_seq, head.c):
+    position, place = index.position(origin)
+    if head is None or (position, place) == (head.last_seq, head.place):
         return 0
-    if position >= head.last_seq or (c and feed.c_at(position) != c):  # not the mirror this was read from: a backup
+    # A mirror that this was not read from: a backup was put back, or lines were redacted.
+    if position >= head.last_seq or (place and f"{feed.c_at(position)} {len(head.redacted)}" != place):
         index.forget(origin)
         position = 0
     position = max(position, head.start_seq, min(after_seq, head.last_seq))
@@ -149,7 +150,7 @@ def materialize(
         position = file.last_seq
         if batch.is_full:
             batch.flush(index, (position, ""))
-    batch.flush(index, (head.last_seq, head.c))
+    batch.flush(index, (head.last_seq, head.place))
     return taken
 
 

@@ -20,6 +20,7 @@ MAX_SLICE_BYTES: Final = 16 * 1024 * 1024  # raw [F2]
 MAX_SLICE_FILE_BYTES: Final = MAX_SLICE_BYTES + 1024 * 1024  # zstd of incompressible data grows a little
 HEAD_FILE: Final = "head.json"
 SLICE_SUFFIX: Final = ".zst"
+MAX_REDACTED: Final = 100_000  # of one feed: readers hold what is listed of each in memory
 SLICE_NAME: Final = re.compile(r"seg-([0-9]{8,16})-([0-9]{8,16})-([0-9a-f]{12})\.jsonl", re.ASCII)
 FEED_FOLDER: Final = re.compile(r"blobs(?:/[0-9a-f]{2})?", re.ASCII)
 FEED_FILE: Final = re.compile(
@@ -278,3 +279,4 @@ class OriginStatus(NamedTuple):
     they_have_seq: int | None
     they_accepted: int
     they_rejected: int
+    they_took_back: bool | None = None  # whether they read our newest redaction; None when there is none, or unknown

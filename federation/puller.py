@@ -22,6 +22,7 @@ from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
 from federation.model import HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
+from federation.taking_back import copies_here
 from federation.transports import Transport
 from journal import BlobRef
 
@@ -131,7 +132,9 @@ def _keep(
     holdings: Holdings, origin: str, found: Checked, blobs: Mapping[BlobRef, Path], settings: Settings
 ) -> OriginPull:
     """Under the lock: mirror first, durable, blobs before what refers to them; then the index."""
-    held = holdings.mirror.feed(origin).head_bytes()
+    before = holdings.mirror.feed(origin).head()
+    held = None if before is None else before.raw
+    redacted = before is not None and before.redacted != found.head.redacted
     holdings.mirror.take_blobs(origin, blobs)
     if found.slices or held is None:
         if found.pin is not None and holdings.mirror.brake(origin) is None:
@@ -142,7 +145,7 @@ def _keep(
         holdings.mirror.replace_head(origin, found.head.raw)
     if settings.confirm:
         holdings.mirror.release_brake(origin)
-    if found.slices or held is None or blobs or settings.confirm:
+    if found.slices or held is None or blobs or redacted or settings.confirm:
         holdings.refresh()
     if origin in holdings.damaged:
         raise holdings.damaged[origin]
@@ -169,8 +172,16 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int) -> Or
             *bridge.describe(holdings.index.notes(origin)),
             *_lacking(holdings, origin),
             *_contradictions(holdings, origin),
+            *_copies(holdings, origin),
         ),
     )
+
+
+def _copies(holdings: Holdings, origin: str) -> Iterator[str]:
+    """Our own records that still say what this origin redacted [F9]."""
+    for copy in copies_here(holdings):
+        if copy.of.origin == origin:
+            yield f"{origin} redacted what our seq {copy.seq} took over: {copy.item_type}/{copy.item_id}"
 
 
 def _lacking(holdings: Holdings, origin: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, Slice
 from federation.own_head import signed
 from federation.packing import pack
+from federation.taking_back import listed_by
 from federation.verification import line_end
 from journal import Plan, Store, Written, is_left, is_temporary, stub
 
@@ -136,3 +137,13 @@ def _remove_unlisted(store: Store, own: FeedFolder, head: Head) -> None:
     for path in sorted(files):
         store.disk.remove(path)
         store.disk.sync_folder(path.parent)
+
+
+def newest_redaction(own: FeedFolder) -> int | None:
+    """The seq of the newest record in our feed that tells of a redaction; None when nothing in it is redacted."""
+    head = own.head()
+    for file in reversed(own.slices()) if head is not None and head.redacted else ():
+        found = [line for line in feed.body_of(own.raw(file)).split(b"\n") if listed_by(line)]
+        if found:
+            return line_end(found[-1])
+    return None

@@ -21,7 +21,7 @@ from federation.model import HEAD_FILE
 from federation.packing import pack
 from federation.signing import sign
 from federation.verification import State
-from journal import chain_start, encode_header, link, origin_of
+from journal import chain_start, encode_header, link, origin_of, stub
 
 TIME = "2026-11-22T12:00:00.000Z"
 
@@ -70,12 +70,14 @@ class Forger:
         self.start = State(seq, c, feed.transcript_start(self.origin, seq, c))
         self.lines: list[Line] = []
         self.blobs: dict[str, bytes] = {}  # files of packed payloads
+        self.redacted: list[int] = []
 
     def copy(self) -> Forger:
         """Another forger with the same key and the same lines, which can go on in another way."""
         other = Forger(self.key[0], start=(self.start.seq, self.start.c), previous=self.previous)
         other.lines = list(self.lines)
         other.blobs = dict(self.blobs)
+        other.redacted = list(self.redacted)
         return other
 
     @property
@@ -116,6 +118,21 @@ class Forger:
     def edit(self, item_id: str, **fields: Any) -> int:
         """An authored update of an entity, on top of what this forger wrote of it."""
         return self.record(item_id, action="update", **fields)
+
+    def redact(self, *seqs: int, listed: Mapping[int, bytes] | None = None) -> int:
+        """Put stubs in the place of records, and write the record that tells of them; its seq.
+
+        `listed` are other bytes than the stubs, or of other seqs, whose digests that record lists.
+        """
+        stubs: dict[int, bytes] = {}
+        for at, line in enumerate(self.lines):
+            if line.after.seq in seqs:
+                stubs[line.after.seq] = stub(line.data)
+                self.lines[at] = Line(stubs[line.after.seq], line.after)
+        self.redacted = sorted({*self.redacted, *seqs})
+        told = [{"seq": seq, "blake3": blake3(data).hexdigest()} for seq, data in (stubs | dict(listed or {})).items()]
+        payload = {"reason": "slipped in", "lines": told}
+        return self.record(None, action="redact", item_type="journal", entity_rev=None, payload=payload)
 
     def chained(self, body: bytes) -> int:
         """A line of any bytes up to `,"c":"`, with the c that follows; its seq."""
@@ -197,7 +214,7 @@ class Forger:
             "c": self.state.c.hex(),
             "t": self.state.t.hex(),
             "slices": list(slices),
-            "redacted": [],
+            "redacted": list(self.redacted),
             "published_at": TIME,
             "saw": {},
         }

@@ -12,9 +12,9 @@ from eventsync.sharing import Sharing
 from federation.errors import DecisionNeeded
 from federation.inbox import Filter
 from federation.model import Candidate, DecisionReport, Resolution
-from journal import Draft, InvalidInput, Ref, Version, stub
+from journal import Draft, InvalidInput, Ref, Version
 from tests.doubles.disks import CountingDisk
-from tests.integration.forger import Forger, Line
+from tests.integration.forger import Forger
 from tests.integration.world import (
     World,
     accept,
@@ -486,20 +486,14 @@ def test_the_newest_version_of_an_origin_is_not_what_its_copies_say(world: World
 # --- what a redaction leaves [F9] ------------------------------------------------------------------------------------
 
 
-def redacted(forger: Forger) -> Forger:
-    """The newest record of a forger as its redaction leaves it."""
-    line = forger.lines[-1]
-    forger.lines[-1] = Line(stub(line.data), line.after)
-    return forger
-
-
 @pytest.mark.parametrize("settle", [accept, reject])
 def test_a_redacted_copy_of_what_is_settled_is_known(world: World, settle: Callable[..., DecisionReport]) -> None:
     """[K2] [K3] [F9] The stub keeps root and context; known comes before unreadable."""
     reader, author = world.store("reader"), honest()
-    copier = redacted(junk(author, 1, item_id="good", payload={"title": "good 1"}))
+    copier = junk(author, 1, item_id="good", payload={"title": "good 1"})
+    copier.redact(1)
     author.feed().put_into(world.bus)
-    copier.feed(redacted=[1]).put_into(world.bus)
+    copier.feed().put_into(world.bus)
     pull(reader)
     found = of(reader, copier.origin)
     assert (found.verdict, found.label, found.version) == ("unreadable", "redacted", version(author, 1))
@@ -519,7 +513,8 @@ def test_a_redacted_record_is_known_to_who_has_a_later_version(world: World) -> 
     accept(reader, of(reader, follower.origin).id)
     assert verdict(reader, author.origin) == "known"
     other = world.store("other")
-    redacted(author).feed(gen=2, redacted=[1]).put_into(world.bus)
+    author.redact(1)
+    author.feed(gen=2).put_into(world.bus)
     pull(other)
     assert verdict(other, author.origin) == "unreadable"
     accept(other, of(other, follower.origin).id)

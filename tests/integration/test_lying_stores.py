@@ -19,8 +19,8 @@ import pytest
 
 from eventsync.sharing import Sharing
 from federation.model import Candidate, Resolution, Verdict
-from journal import Draft, InvalidInput, Version, stub
-from tests.integration.forger import Forger, Line
+from journal import Draft, InvalidInput, Version
+from tests.integration.forger import Forger
 from tests.integration.world import (
     World,
     accept_all,
@@ -50,24 +50,21 @@ class Liar:
     def __init__(self, seed: int, bus: Path) -> None:
         self.forger = Forger(seed)
         self._bus = bus
-        self._redacted: list[int] = []
         self._gen = 0
 
     def publish(self) -> None:
         self._gen += 1
-        self.forger.feed(gen=self._gen, redacted=self._redacted).put_into(self._bus)
+        self.forger.feed(gen=self._gen).put_into(self._bus)
 
     def redact(self, item_id: str) -> None:
         """A record that was redacted before anybody read it."""
-        self._redacted.append(self.forger.record(item_id))
-        line = self.forger.lines[-1]
-        self.forger.lines[-1] = Line(stub(line.data), line.after)
+        self.forger.redact(self.forger.record(item_id))
 
     def versions(self, item_id: str) -> Iterator[str]:
         """What its records about an entity are, or say they are."""
         for line in self.forger.lines:
             record = json.loads(line.data)
-            if record["item_id"] == item_id:
+            if record.get("item_id") == item_id:
                 yield record.get("root") or f"{self.forger.origin}@{record['seq']}#{line.after.c.hex()[:12]}"
 
 

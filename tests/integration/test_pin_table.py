@@ -682,9 +682,8 @@ def test_a_listed_redaction_below_the_pin_is_no_fork(world: World, reader: Shari
     """[F5] [F9]"""
     forger = forger_of(3)
     held(reader, world.bus, forger)
-    forger.record("p4")
-    body = joined(forger, (1, stub(forger.lines[1].data)))
-    forger.feed(gen=2, bodies={0: body}, redacted=[2]).put_into(world.bus)
+    forger.redact(2)
+    forger.feed(gen=2).put_into(world.bus)
     assert only(pull(reader)).result is Result.UPDATED
 
 

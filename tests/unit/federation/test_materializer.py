@@ -223,7 +223,7 @@ def test_the_index_of_another_mirror_is_forgotten(mirrored: Mirrored) -> None:
     mirrored.put(old)
     assert mirrored.materialize() == 1
     assert list(mirrored.rows()) == ["plan/a"]
-    assert mirrored.index.position(forger.origin) == (1, forger.lines[0].after.c.hex())
+    assert mirrored.index.position(forger.origin) == (1, f"{forger.lines[0].after.c.hex()} 0")
 
 
 # --- memory and transactions -----------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_memory_is_bounded_by_flushing_at_slice_ends_and_a_kill_in_between_loses
     assert mirrored.index.position(forger.origin) == (first_end, "")
     assert len(mirrored.rows()) == first_end
     assert mirrored.materialize() == 2
-    assert mirrored.index.position(forger.origin) == (first_end + 2, forger.state.c.hex())
+    assert mirrored.index.position(forger.origin) == (first_end + 2, f"{forger.state.c.hex()} 0")
     assert (mirrored.row("plan/late").seq, mirrored.row("plan/p0").seq) == (first_end + 1, first_end + 2)
     mirrored.index.close()
 
