@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from eventsync.app import Surroundings
+from eventsync.renewing import renew
 from eventsync.sharing import Sharing
 from federation.audit import audit
 from federation.errors import FederationError
@@ -305,3 +307,22 @@ def test_a_fault_at_any_call_leaves_a_feed_that_others_can_read(
         assert [*audit(again.holdings)] == []
         assert [finding for finding in again.store.verify().findings if finding.severity != "info"] == []
         world.close_all()
+
+
+def test_what_was_published_under_a_former_identity_goes_too(world: World, shared: Sharing) -> None:
+    """[I2] [F9]: its feed is shown to nobody any more, so nobody is told; but the text goes from it."""
+    renew(shared.store, Surroundings(agent="test"), None, None)
+    a = world.reopened(shared)
+    put(a, "p9", text=SECRET)
+    share(a)
+    seqs = [record.seq for record in a.store.log() if record.payload_bytes and SECRET in record.payload_bytes.decode()]
+    assert 2 in seqs
+    take_back(a, *seqs)
+    assert files_with(a.store.folder, SECRET) == []
+    assert [*audit(a.holdings)] == []
+    assert a.store.verify().findings == []
+    share(a)
+    assert [*audit(a.holdings)] == []
+    public, private = redactions(a)
+    assert (public[0], private[0]) == (False, True)
+    assert set(private[1]) >= {2, 3, 4, 5}
