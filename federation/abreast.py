@@ -80,7 +80,7 @@ class _Answer(NamedTuple):
 
 def _drive(runners: Sequence[Work[None]], threads: _Threads) -> None:
     """Let each runner go on as soon as its answer is there, until all have ended."""
-    answers = [_Answer(number) for number in range(len(runners))]  # the first is to nothing, and lets it begin
+    answers = [_Answer(number) for number in reversed(range(len(runners)))]  # to nothing yet: they may begin
     going = len(runners)
     while going:
         number, value, error = answers.pop() if answers else threads.answers.get()
