@@ -44,7 +44,7 @@ def in_a_child(job: Job, deadline_seconds: float) -> Ended:
     return run_worker(_WORKER, encode_job(job), deadline_seconds=deadline_seconds, descriptors=[job.spool])
 
 
-class HistoryKept(FederationError):
+class HistoryKept(Exception):
     """The place lets a ref go on only from where it is; nothing was changed. Never leaves this transport."""
 
 
@@ -107,6 +107,8 @@ class Dialogue:
         Raises HistoryKept when it has no parent, and the place does not take it therefore.
         """
         answer = self._ask(self._job("send", spool, name=name, old=old, **new))
+        if answer.failure is not None and answer.failure[0] == "keeps":
+            raise HistoryKept
         if answer.sent is None:
             raise self.error(answer)
         return answer.sent
@@ -124,8 +126,6 @@ class Dialogue:
                 return RemoteReadOnly(message, path=path)
             case "format":
                 return RepositoryUnsupported(message, path=path)
-            case "keeps":
-                return HistoryKept(message, path=path)
             case "raced":
                 return SourceUnavailable(f"{message}: nothing was overwritten", path=path, rule="R3")
             case _:
