@@ -7,14 +7,15 @@ Makes the index anew in memory and compares. Changes nothing: a cache that diffe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.holdings import Holdings
 from federation.index import Index, Row
 from journal import DamagedStore, DiskFailed, Finding, JournalError, StoreLocked
 
-_LOCK_SECONDS = 0.05
-_MOST = 100  # findings of one index: its file is named, and that is what counts
+_LOCK_SECONDS: Final = 0.05
+_MOST: Final = 100  # findings of one index: its file is named, and that is what counts
 
 
 def audit_index(holdings: Holdings) -> Iterator[Finding]:
@@ -86,11 +87,11 @@ def _came_or_went(fresh: Holdings, kept: Index, origin: str, blob: str) -> bool:
 
 
 def _same_row(fresh: Holdings, one: Row, other: Row) -> bool:
+    moved = one._replace(slice=other.slice, offset=other.offset, length=other.length)
     if one.verdict is None:  # to be asked: then it may have been asked for, and what is known is not said
-        one = one._replace(verdict=other.verdict, label=other.label)
-    if (*one[:13], one.blob) != (*other[:13], other.blob) or (one.verdict, one.label) != (other.verdict, other.label):
-        return False
-    return (one.slice, one.offset, one.length) == (other.slice, other.offset, other.length) or _stands(fresh, one)
+        moved = moved._replace(verdict=other.verdict, label=other.label)
+    stands_there = (one.slice, one.offset, one.length) == (other.slice, other.offset, other.length)
+    return moved == other and (stands_there or _stands(fresh, one))
 
 
 def _stands(fresh: Holdings, row: Row) -> bool:

@@ -22,6 +22,7 @@ from tests.integration.world import (
     answers,
     candidates,
     entities,
+    meet,
     payload,
     pull,
     put,
@@ -32,14 +33,6 @@ from tests.integration.world import (
     tree,
     verdicts,
 )
-
-
-def meet(*stores: Sharing) -> None:
-    """Everybody shares, then everybody pulls."""
-    for store in stores:
-        share(store)
-    for store in stores:
-        pull(store)
 
 
 def newest(store: Sharing) -> Record:

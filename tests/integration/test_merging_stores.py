@@ -25,6 +25,7 @@ from tests.integration.world import (
     answers,
     candidates,
     entities,
+    meet,
     payload,
     pull,
     put,
@@ -33,14 +34,6 @@ from tests.integration.world import (
     share,
     verdicts,
 )
-
-
-def meet(*stores: Sharing) -> None:
-    """Everybody shares, then everybody pulls."""
-    for store in stores:
-        share(store)
-    for store in stores:
-        pull(store)
 
 
 def write(store: Sharing, **fields: Any) -> None:

@@ -19,6 +19,7 @@ from tests.integration.world import (
     answers,
     candidates,
     entities,
+    meet,
     payload,
     pull,
     put,
@@ -26,14 +27,6 @@ from tests.integration.world import (
     remove,
     share,
 )
-
-
-def meet(*stores: Sharing) -> None:
-    """Everybody shares, then everybody pulls."""
-    for store in stores:
-        share(store)
-    for store in stores:
-        pull(store)
 
 
 def together(world: World, *names: str) -> list[Sharing]:

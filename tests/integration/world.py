@@ -110,6 +110,14 @@ def pull(store: Sharing, remotes: Sequence[Remote] | None = None, *, confirm: bo
     return store.pull(store.remotes(None) if remotes is None else remotes, Settings(confirm=confirm))
 
 
+def meet(*stores: Sharing) -> None:
+    """Everybody shares, then everybody pulls."""
+    for store in stores:
+        share(store)
+    for store in stores:
+        pull(store)
+
+
 def only(run: PullRun) -> OriginPull:
     """What the pull did for its one origin."""
     (remote,) = run.remotes
