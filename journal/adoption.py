@@ -11,7 +11,6 @@ The rename decides. Before it there are only the entity files, which nobody touc
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,7 +27,6 @@ from journal.model import (
     BLOBS_FOLDER,
     MAX_PAYLOAD_BYTES,
     MAX_SUMMARY_CHARS,
-    STORE_FORMAT,
     Draft,
     Ref,
     Version,
@@ -82,13 +80,7 @@ def adopt(
             disk.replace_durably(folder / IGNORE_FILE, IGNORE_ALL)
         local: dict[str, Any] = dict(identity.fingerprint(machine, folder))
         identity.write_local(disk, folder, {**local, identity.ADOPTING: True})
-        file = identity.StoreFile(
-            format=STORE_FORMAT,
-            origin_store_id=origin,
-            public_key=base64.b64encode(public_key).decode("ascii"),
-            name=name,
-            created_at=machine.now(),
-        )
+        file = identity.StoreFile.of_key(public_key, name=name, created_at=machine.now())
         identity.write_store_file(disk, folder, file)
         _make_journal(disk, folder, origin, drafts, machine)
         identity.write_local(disk, folder, local)

@@ -6,7 +6,6 @@ the layout of the folder.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
@@ -18,7 +17,7 @@ from journal.disk import Disk
 from journal.entity_files import ENTITIES_FOLDER, IGNORE_FILE
 from journal.errors import DiskFailed, InvalidInput, JournalError, NotAStore, StoreExists
 from journal.machine import Machine
-from journal.model import MAX_NAME_CHARS, STORE_FORMAT, check_item_type
+from journal.model import MAX_NAME_CHARS, check_item_type
 
 STORE_FOLDER: Final = ".eventsync"
 LOCK_FILE: Final = "journal.lock"
@@ -94,13 +93,7 @@ def _fill(making: Path, folder: Path, origin: str, public_key: bytes, name: str,
     disk.replace_durably(making / "journal" / "seg-00000001.jsonl", header)
     local = identity.fingerprint(machine, making) | {"path": str(folder.resolve())}
     identity.write_local(disk, making, local)
-    file = identity.StoreFile(
-        format=STORE_FORMAT,
-        origin_store_id=origin,
-        public_key=base64.b64encode(public_key).decode("ascii"),
-        name=name,
-        created_at=machine.now(),
-    )
+    file = identity.StoreFile.of_key(public_key, name=name, created_at=machine.now())
     identity.write_store_file(disk, making, file)
 
 

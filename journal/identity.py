@@ -48,6 +48,18 @@ class StoreFile(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     previous: list[Previous] = []
 
+    @classmethod
+    def of_key(cls, public_key: bytes, *, name: str, created_at: str) -> StoreFile:
+        """Who a new store with this raw public key is [I1]."""
+        text = base64.b64encode(public_key).decode("ascii")
+        return cls(
+            format=STORE_FORMAT,
+            origin_store_id=origin_of(public_key),
+            public_key=text,
+            name=name,
+            created_at=created_at,
+        )
+
 
 def origin_of(public_key: bytes) -> str:
     """The origin id of a raw Ed25519 public key [I1]."""

@@ -18,8 +18,6 @@ from tests.doubles.stores import delete, drop_index, new_store, put, quick_folde
 
 pytestmark = pytest.mark.crash
 
-KINDS = {"none": ("write", "fsync", "rename", "unlink"), "half": ("write",), "all": ("write", "rename", "unlink")}
-
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
@@ -86,7 +84,7 @@ def test_a_fault_at_any_call_loses_nothing(
     """[J14] [J15]: failed or killed, at each call, having done none, half or all of it."""
     counting = CountingDisk()
     verb(reopened(prepared(tmp_path / "counted"), disk=counting))
-    calls = [number for number, call in enumerate(counting.order, 1) if call in KINDS[share]]
+    calls = counting.numbers(share)
     assert len(calls) >= 2
     for at in calls:
         store = prepared(tmp_path / f"at{at}")

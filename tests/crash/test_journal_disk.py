@@ -74,8 +74,7 @@ def faults(tmp_path: Path, share: Share) -> list[int]:
     store.roll_bytes = ROLL_BYTES
     for step in STEPS:
         step(store)
-    kinds = {"none": ("write", "fsync", "rename", "truncate"), "half": ("write",), "all": ("write", "rename")}[share]
-    return [number for number, call in enumerate(disk.order, 1) if call in kinds]
+    return disk.numbers(share)
 
 
 def live(folder: Path, disk: FaultyDisk) -> tuple[list[int], int | None]:

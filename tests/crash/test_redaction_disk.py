@@ -21,7 +21,6 @@ from tests.doubles.stores import delete, drop_index, new_store, put, quick_folde
 pytestmark = pytest.mark.crash
 
 SECRET = "hünter2-Zürich"
-KINDS = {"none": ("write", "fsync", "rename", "unlink"), "half": ("write",), "all": ("write", "rename", "unlink")}
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_a_fault_at_any_call_leaves_a_redaction_that_can_be_ended(tmp_path: Path
     """[J16]: failed or killed, at each call, having done none, half or all of it."""
     counting = CountingDisk()
     redact(reopened(prepared(tmp_path / "counted"), disk=counting))
-    calls = [number for number, call in enumerate(counting.order, 1) if call in KINDS[share]]
+    calls = counting.numbers(share)
     assert len(calls) > 15
     announced = 0
     for at in calls if DEEP else calls[int(kills) :: 2]:

@@ -18,11 +18,6 @@ from tests.doubles.stores import chain_lines, new_store, put, quick_folder, stat
 pytestmark = pytest.mark.crash
 
 SEED = bytes(range(1, 33))
-KINDS: dict[Share, tuple[str, ...]] = {
-    "none": ("write", "fsync", "rename"),
-    "half": ("write",),
-    "all": ("write", "rename"),
-}
 
 
 @pytest.fixture
@@ -57,7 +52,7 @@ def calls(original: Store, folder: Path, share: Share, at: int | None) -> list[i
     disk.reset()
     store.renew(at=at, seed=SEED)
     store.close()
-    return [number for number, call in enumerate(disk.order, 1) if call in KINDS[share]]
+    return disk.numbers(share)
 
 
 def check(store: Store, former: str, before: Mapping[tuple[str, str], object]) -> bool:

@@ -35,7 +35,6 @@ from tests.integration.world import (
 
 pytestmark = pytest.mark.crash
 
-_KINDS = {"none": ("write", "fsync", "rename", "truncate"), "half": ("write",), "all": ("write", "rename")}
 BLOB = "x" * 66_000  # too long for a line
 EVERY = 1 if DEEP else 5  # of the calls, which one is struck
 
@@ -121,10 +120,9 @@ def calls(tmp_path: Path, share: Share) -> tuple[list[int], Any]:
     disk.reset()
     for step in life.rounds():
         assert step(life.reader) == 0
-    order = list(disk.order)
+    found = disk.numbers(share)
     end = life.end()
     life.close()
-    found = [number for number, call in enumerate(order, 1) if call in _KINDS[share]]
     assert len(found) > 20
     return found[::EVERY], end
 

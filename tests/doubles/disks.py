@@ -18,6 +18,14 @@ from journal import Disk
 Share = Literal["none", "half", "all"]
 
 
+# Which calls can be done in which share: a write also by half, what has no middle wholly or not at all.
+_DONE_IN: dict[Share, frozenset[str]] = {
+    "none": frozenset(["write", "fsync", "rename", "truncate", "unlink"]),
+    "half": frozenset(["write"]),
+    "all": frozenset(["write", "rename", "unlink"]),
+}
+
+
 class QuickDisk(Disk):
     """Does everything but wait for fsync."""
 
@@ -44,6 +52,10 @@ class CountingDisk(QuickDisk):
         self.order.clear()
         self.bytes_read = 0
         self.written.clear()
+
+    def numbers(self, share: Share) -> list[int]:
+        """The numbers of the calls that can be done in such a share, for a FaultyDisk."""
+        return [number for number, call in enumerate(self.order, 1) if call in _DONE_IN[share]]
 
     def _count(self, call: str) -> None:
         self.calls[call] += 1
