@@ -5,7 +5,7 @@ Two stores put, publish, push, pull, accept half, go on, and pull again, which c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,7 @@ from tests.servers import git_servers, rsync_servers
 from tests.servers.git_servers import HttpServer, SshServer, git_daemon, remove_proxies
 from tests.servers.repositories import Repository
 from tests.servers.rsync_servers import login_needed, rsync_daemon
+from tests.servers.web_server import WebServer
 
 
 class Reached(NamedTuple):
@@ -25,62 +26,88 @@ class Reached(NamedTuple):
 
     push: str
     pull: str
+    folder: Path  # where it stands on this disk
     settings: str = ""
 
 
+GIT_LOGIN: Final = f"{git_servers.USER}:{quote(git_servers.PASSWORD, safe='')}"
 Build = Callable[[Path], Any]  # a context manager that gives a Reached
 
 
 @contextmanager
 def a_directory(place: Path) -> Iterator[Reached]:
-    yield Reached(str(place / "bus"), str(place / "bus"))
+    yield Reached(str(place / "bus"), str(place / "bus"), place / "bus")
 
 
 @contextmanager
 def a_directory_with_a_deadline(place: Path) -> Iterator[Reached]:
-    yield Reached(str(place / "bus"), (place / "bus").as_uri(), "deadline_seconds = 600")
+    yield Reached(str(place / "bus"), (place / "bus").as_uri(), place / "bus", "deadline_seconds = 600")
 
 
 @contextmanager
 def a_git_repository_in_place(place: Path) -> Iterator[Reached]:
-    repository(place)
-    yield Reached(str(place / "bus.git"), f"git+file://{place}/bus.git")
+    path = repository(place)
+    yield Reached(str(path), f"git+file://{path}", path)
+
+
+@contextmanager
+def a_git_repository_by_url_with_other_refs(place: Path) -> Iterator[Reached]:
+    path = repository(place)
+    yield Reached(f"git+file://{path}", str(path), path, 'ref_prefix = "refs/heads/eventsync"')
 
 
 @contextmanager
 def a_git_daemon(place: Path) -> Iterator[Reached]:
-    repository(place)
+    path = repository(place)
     with git_daemon(place) as daemon:
         url = f"git://127.0.0.1:{daemon.port}/bus.git"
-        yield Reached(url, url)
+        yield Reached(url, url, path)
 
 
 @contextmanager
 def a_git_daemon_that_is_only_read(place: Path) -> Iterator[Reached]:
-    repository(place)
+    path = repository(place)
     with git_daemon(place, writable=False) as daemon:
         url = f"git://127.0.0.1:{daemon.port}/bus.git"
-        yield Reached(str(place / "bus.git"), url, 'ref_prefix = "refs/heads/eventsync"')
+        yield Reached(str(path), url, path, 'ref_prefix = "refs/heads/eventsync"')
 
 
 @contextmanager
 def git_over_ssh(place: Path) -> Iterator[Reached]:
-    repository(place)
+    path = repository(place)
     with ssh_server(place) as server:
-        url = f"git+ssh://{server.user}@127.0.0.1:{server.port}{place}/bus.git"
-        yield Reached(url, url, f'ssh_config = "{server.config}"')
+        url = f"git+ssh://{server.user}@127.0.0.1:{server.port}{path}"
+        yield Reached(url, url, path, f'ssh_config = "{server.config}"')
 
 
 @contextmanager
 def git_over_http_with_a_login(place: Path) -> Iterator[Reached]:
-    repository(place)
+    path = repository(place)
     server = HttpServer(place)
     try:
-        login = f"{git_servers.USER}:{quote(git_servers.PASSWORD, safe='')}"
-        url = f"git+http://{login}@127.0.0.1:{server.port}/bus.git"
-        yield Reached(url, url)
+        url = f"git+http://{GIT_LOGIN}@127.0.0.1:{server.port}/bus.git"
+        yield Reached(url, url, path)
     finally:
         server.stop()
+
+
+@contextmanager
+def git_behind_nginx_with_a_login(place: Path) -> Iterator[Reached]:
+    path = repository(place)
+    server = WebServer()
+    try:
+        url = f"git+http://{GIT_LOGIN}@127.0.0.1:{server.port}{path}"
+        yield Reached(url, url, path)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def an_rsync_daemon(place: Path) -> Iterator[Reached]:
+    (place / "module").mkdir()
+    with rsync_daemon(place / "module", place / "daemon") as daemon:
+        url = f"rsync://127.0.0.1:{daemon.port}/{rsync_servers.MODULE}/bus"
+        yield Reached(url, url, place / "module" / "bus")
 
 
 @contextmanager
@@ -89,14 +116,14 @@ def an_rsync_daemon_with_a_login(place: Path) -> Iterator[Reached]:
     with rsync_daemon(place / "module", place / "daemon", *login_needed(place / "daemon")) as daemon:
         login = f"{rsync_servers.USER}:{quote(rsync_servers.PASSWORD, safe='')}"
         url = f"rsync://{login}@127.0.0.1:{daemon.port}/{rsync_servers.MODULE}/bus"
-        yield Reached(url, url)
+        yield Reached(url, url, place / "module" / "bus")
 
 
 @contextmanager
 def rsync_over_ssh(place: Path) -> Iterator[Reached]:
     with ssh_server(place) as server:
         url = f"rsync+ssh://{server.user}@127.0.0.1:{server.port}{place}/bus"
-        yield Reached(url, url, f'ssh_config = "{server.config}"')
+        yield Reached(url, url, place / "bus", f'ssh_config = "{server.config}"')
 
 
 @contextmanager
@@ -109,28 +136,32 @@ def ssh_server(place: Path) -> Iterator[SshServer]:
         server.stop()
 
 
-def repository(place: Path) -> None:
-    Repository(place / "bus.git")
+def repository(place: Path) -> Path:
+    return Repository(place / "bus.git").path
 
 
 KINDS: Final = [
     a_directory,
     a_directory_with_a_deadline,
     a_git_repository_in_place,
+    a_git_repository_by_url_with_other_refs,
     a_git_daemon,
     a_git_daemon_that_is_only_read,
     git_over_ssh,
     git_over_http_with_a_login,
+    git_behind_nginx_with_a_login,
+    an_rsync_daemon,
     an_rsync_daemon_with_a_login,
     rsync_over_ssh,
 ]
 
 
-def person(folder: Path, way: Reached) -> Person:
-    """A store that pushes to `to` and pulls from `from`."""
+def person(folder: Path, way: Reached, names: Sequence[str] = ("to", "from")) -> Person:
+    """A store that pushes to its first remote and pulls from its last."""
     made = Person(folder)
     tables = [
-        f'[remotes.{name}]\nurl = "{url}"\n{way.settings}\n' for name, url in (("to", way.push), ("from", way.pull))
+        f'[remotes.{name}]\nurl = "{url}"\n{way.settings}\n'
+        for name, url in zip(names, (way.push, way.pull), strict=False)
     ]
     (made.store / "config.toml").write_text("\n".join(tables))
     return made
@@ -214,3 +245,63 @@ def test_a_git_daemon_that_takes_no_pushes_is_no_fault_of_a_sync(place: Path, mo
         assert (told.code, told.document["remotes"][0]["error"]["class"]) == (2, "remote_read_only")
         assert [found["result"] for found in reader.ask("sync")["push"]["remotes"]] == ["read_only"]
         assert reader.ask("status")["remotes"][0]["last_error"] is None
+
+
+def own(name: str) -> dict[str, Any]:
+    """Twelve entities: half only this person has, a quarter both have alike, a quarter both have but differ in."""
+    only = {f"{name}-{number}": {"title": f"{name} {number}"} for number in range(6)}
+    same = {f"same-{number}": {"title": f"same {number}"} for number in range(3)}
+    return only | same | {f"other-{number}": {"title": f"{number} of {name}"} for number in range(3)}
+
+
+def told(answer: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """What a pull says of each origin."""
+    (remote,) = answer["remotes"]
+    assert remote["error"] is None
+    return [(found["result"], found["records"], found["candidates"]["open"]) for found in remote["origins"]]
+
+
+def open_ones(someone: Person) -> dict[str, str]:
+    return {item["item_id"]: item["verdict"] for item in someone.inbox()}
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_two_stores_accept_half_and_pull_again(place: Path, monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
+    remove_proxies(monkeypatch)
+    (place / "servers").mkdir()
+    with build(place / "servers") as way:
+        way.folder.mkdir(exist_ok=True)
+        accept_half(place, way)
+
+
+def accept_half(place: Path, way: Reached) -> None:
+    ada, bob = (person(place / name, way, ["bus"]) for name in ("ada", "bob"))
+    assert told(ada.ask("pull")) == []  # nobody is there yet, which is fine
+    for name, someone in (("ada", ada), ("bob", bob)):
+        someone.write(own(name))
+        assert someone.ask("push", "--yes")["remotes"][0]["result"] == "pushed"
+    assert told(ada.ask("pull")) == told(bob.ask("pull")) == [("new", 12, 9)]
+    expected = {f"ada-{n}": "new" for n in range(6)} | {f"other-{n}": "conflict" for n in range(3)}
+    assert open_ones(bob) == expected
+
+    half = [item["id"] for item in bob.inbox() if item["verdict"] == "new"][:3]
+    bob.ask("accept", *half)
+    rejected = next(item["id"] for item in bob.inbox() if item["verdict"] == "conflict")
+    bob.ask("reject", rejected)
+    left = open_ones(bob)
+    assert bob.ask("push")["remotes"][0]["result"] == "pushed"
+    journals = [someone.journal() for someone in (ada, bob)]
+    assert (told(ada.ask("pull")), told(bob.ask("pull"))) == ([("updated", 4, 9)], [("up_to_date", 0, 5)])
+    assert (told(ada.ask("pull")), told(bob.ask("pull"))) == ([("up_to_date", 0, 9)], [("up_to_date", 0, 5)])
+    assert [someone.journal() for someone in (ada, bob)] == journals
+    assert open_ones(bob) == left
+    assert open_ones(ada) == {f"bob-{n}": "new" for n in range(6)} | {f"other-{n}": "conflict" for n in range(3)}
+    for seen in ("pushed", "up_to_date"):  # what Ada has seen of Bob is new, once
+        assert [someone.ask("push")["remotes"][0]["result"] for someone in (ada, bob)] == [seen, "up_to_date"]
+
+    bob.write({"bob-0": {"title": "changed"}})
+    sync = bob.run("sync")
+    assert (sync.code, sync.document["push"]["remotes"][0]["result"]) == (0, "pushed")
+    assert told(ada.ask("pull")) == [("updated", 1, 9)]
+    payloads = {item["item_id"]: item["payload"] for item in ada.inbox()}
+    assert payloads["bob-0"] == {"title": "changed"}
