@@ -8,7 +8,7 @@ read here was checked, every time. One that is missing or wrong is an error of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from federation.transports import Wanted
 from journal import BlobRef, Disk, JournalError, blob_ref, has_too_many_values, is_temporary, parse_blob_ref
 
 _PACKING_BYTES: Final = 64 * 1024  # what packing may add to content that cannot be made smaller
-_HINT: Final = b'"payload_ref":{'
+_HINT: Final = b"payload_ref"
 
 
 class _Line(msgspec.Struct):
@@ -46,6 +46,11 @@ def ref_in(line: bytes) -> BlobRef | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return None if found is msgspec.UNSET else parse_blob_ref(found)
+
+
+def refs_in(raw: bytes, lines: Iterable[bytes]) -> frozenset[BlobRef]:
+    """Those of lines of a slice, which is `raw`: in most slices there is none, and one look tells."""
+    return frozenset(ref for line in lines if (ref := ref_in(line)) is not None) if _HINT in raw else frozenset()
 
 
 def wanted(ref: BlobRef) -> Wanted:

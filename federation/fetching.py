@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from federation.abreast import away
-from federation.blobs import is_payload, ref_in, unpacked, wanted
+from federation.blobs import is_payload, refs_in, unpacked, wanted
 from federation.divergence import agreed
 from federation.errors import SourceUnavailable
 from federation.feed import build_slice
@@ -182,7 +182,7 @@ def _check_slice(
         return Refusal(Result.REFUSED, text, "I2", path=f"{head.origin}/{entry.file_name}", seq=same)
     told.add(new.lines)
     records = sum(not line.startswith(SKIP_START) for line in new.lines)
-    blobs = frozenset(ref for line in new.lines if (ref := ref_in(line)) is not None)
+    blobs = refs_in(raw, new.lines)
     return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records, blobs)
 
 
