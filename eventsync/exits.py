@@ -194,7 +194,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "UndoStopped": Exit(
             DECISION,
             "undo_stopped",
-            "`eventsync log --entity TYPE/ID` tells what came after; `edit` goes on from there",
+            "`eventsync log --entity TYPE/ID` tells what came after; `eventsync edit` goes on from there",
         ),
         "CandidateMoved": Exit(DECISION, "candidate_moved", "`eventsync diff CND` shows what it is now"),
         "SecretFound": Exit(

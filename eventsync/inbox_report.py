@@ -53,6 +53,8 @@ def candidate_row(found: Candidate) -> Document:
         "digest": found.digest,
         "payload": found.payload,
         "held": found.held,
+        "snoozed": found.snoozed is not None,
+        "snoozed_until": None if found.snoozed is None else found.snoozed.until,
         "trust": "foreign",
     }
 
@@ -111,7 +113,7 @@ def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator
     rows = [
         (
             candidate.id,
-            f"{candidate.verdict}{' (held)' if candidate.held else ''}",
+            _verdict_words(candidate),
             key_of(candidate.item_type, candidate.item_id),
             shorten(clean(candidate.origin_name or short_origin(candidate.origin)), 24),
             clean(candidate.summary or candidate.label or ""),
@@ -120,6 +122,13 @@ def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator
     ]
     if rows:
         yield from table(["ID", "VERDICT", "ENTITY", "FROM", "SUMMARY"], rows, columns)
+
+
+def _verdict_words(candidate: Candidate) -> str:
+    if candidate.snoozed is not None:
+        until = "" if candidate.snoozed.until is None else f" until {clean(candidate.snoozed.until[:16])}Z"
+        return f"{candidate.verdict} (snoozed{until})"
+    return f"{candidate.verdict}{' (held)' if candidate.held else ''}"
 
 
 def left_lines(left: Sequence[Left]) -> Iterator[str]:
@@ -134,6 +143,8 @@ def held_lines(decided: DecisionReport) -> Iterator[str]:
     """Candidates that an accept of all did not offer, and what helps."""
     if decided.braked:
         yield f"{decided.braked} are held after an unusually large pull: {BRAKED}"
+    if decided.snoozed:
+        yield f"{decided.snoozed} snoozed: `eventsync inbox --all` shows them"
     if decided.capped:
         yield f"{decided.capped} more are held: run it again"
 

@@ -18,6 +18,7 @@ from federation.inbox import Difference, Filter, Inbox, id_of
 from federation.index import Row
 from federation.merging import label, same_json
 from federation.model import OPEN_VERDICTS, DecisionReport, Left, Resolution, Verdict
+from federation.snoozing import snooze_payload
 from federation.undoing import drafts_of_undo
 from journal import (
     DamagedStore,
@@ -107,10 +108,14 @@ class Deciding:
             left: list[Left] = []
             held: Counter[bool] = Counter()  # by whether the brake holds it
             doubles: list[Row] = []
+            snoozed = 0
             for candidate in self._inbox.candidates(wanted):
                 if candidate.verdict not in OPEN_VERDICTS:
                     continue
                 row = self._inbox.row_of(candidate)
+                if candidate.snoozed is not None:
+                    snoozed += 1
+                    continue
                 if candidate.held:
                     held[self._inbox.is_braked(row)] += 1
                     continue
@@ -124,7 +129,7 @@ class Deciding:
                     drafts[key] = found
             report = self._commit(list(drafts.values()))
             left += [still for row in doubles if (still := self._still_open(row)) is not None]
-            return report._replace(left=tuple(left), capped=held[False], braked=held[True])
+            return report._replace(left=tuple(left), capped=held[False], braked=held[True], snoozed=snoozed)
 
     def _planned(self, row: Row, resolution: Resolution) -> Draft | _Undecided:
         """The record for one of many, none of which may stop the others."""
@@ -226,6 +231,17 @@ class Deciding:
         with self._deciding():
             rows, settled = _without_settled(self._judged(wanted, digest))
             return self._commit([self._reject(row, reason) for row in rows])._replace(left=settled)
+
+    def snooze(self, wanted: Sequence[str], until: str | None, *, digest: str | None = None) -> DecisionReport:
+        """Let named candidates wait out of sight until a time in UTC, or until something newer comes; none is settled.
+
+        Errors as `accept`.
+        """
+        with self._deciding():
+            rows, settled = _without_settled(self._judged(wanted, digest))
+            payload = snooze_payload(until)
+            drafts = [self._reject(row, None)._replace(action="snooze", payload=payload) for row in rows]
+            return self._commit(drafts)._replace(left=settled)
 
     def _reject(self, row: Row, reason: str | None) -> Draft:
         """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].

@@ -259,17 +259,17 @@ class Holdings:
         if kept is None:  # all that was ever decided is known without reading the log
             position = self.store.position()
             found = self.store.decisions(position.seq)
-            self.index.apply_local((), (), [own for record in found for own in self._decisions(record)], position)
+            self.index.apply_local((), (), [own for record in found for own in self.decided_by(record)], position)
             return
         for gap in self.store.gaps(kept):
             records = [entry.record for entry in gap.entries if not entry.void]
-            decided = [found for record in records for found in self._decisions(record)]
+            decided = [found for record in records for found in self.decided_by(record)]
             touched = [(record.item_type, record.item_id) for record in records if record.item_id is not None]
             causes = [_version(record.cause or "") for record in records if record.item_id is None]
             unnamed = [Ref(*cause[:2]) for cause in causes if cause is not None]
             self.index.apply_local(touched, unnamed, decided, gap.position)
 
-    def _decisions(self, record: Record | Decided) -> Iterator[Decision]:
+    def decided_by(self, record: Record | Decided) -> Iterator[Decision]:
         """What a record decides: every accept of any kind, every reject, what delays and what undoes one [K3] [K5]."""
         version = self.version_decided(record)
         if version is not None:
@@ -333,7 +333,7 @@ class Holdings:
             foreign,
             local,
             decided=anything_decided and self._is_decided(foreign),
-            same_payload=lambda: local is not None and self._same_payload(row, local),
+            same_payload=lambda: local is not None and self.is_same_payload(row, local),
             facts=self.facts,
         )
 
@@ -350,7 +350,7 @@ class Holdings:
             self.index.is_decided(version, foreign.item_type, foreign.item_id) for version in {foreign.version, own}
         )
 
-    def _same_payload(self, row: Row, local: LocalHead) -> bool:
+    def is_same_payload(self, row: Row, local: LocalHead) -> bool:
         """Whether both payloads are the same JSON value; one that cannot be read is never the same."""
         theirs = self.payload_bytes(row)
         try:

@@ -16,6 +16,7 @@ from federation.holdings import Holdings
 from federation.index import Row
 from federation.merging import ABSENT, Merged, merge
 from federation.model import NO_PAYLOAD, OPEN_CAP, OPEN_VERDICTS, Candidate, Verdict, candidate_id
+from federation.snoozing import Snoozes
 from journal import LocalHead, check_payload
 
 
@@ -70,6 +71,7 @@ class Inbox:
             verdict=wanted.verdict,
             settled_too=wanted.settled_too,
         )
+        snoozes = Snoozes(self.holdings)
         for row in list(rows):
             if row.origin in self.holdings.damaged:
                 continue
@@ -78,10 +80,10 @@ class Inbox:
                 if row.verdict in OPEN_VERDICTS and not braked:
                     opened[row.origin] += 1
                 held = row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
-                found = self._candidate(row, held, payloads)
+                found = self.candidate(row, held, payloads)
             except DamagedFeed:
                 continue  # its origin stands in `damaged` now
-            yield found
+            yield found._replace(snoozed=snoozes.of(row)) if found.verdict in OPEN_VERDICTS else found
 
     def is_braked(self, row: Row) -> bool:
         """Whether the brake leaves a candidate to a person [K5]."""
@@ -95,7 +97,8 @@ class Inbox:
         origins = [wanted.origin] if wanted.origin else self.holdings.mirror.origins()
         return sum(self.holdings.counts(origin).held for origin in origins)
 
-    def _candidate(self, row: Row, held: bool, payloads: bool) -> Candidate:
+    def candidate(self, row: Row, held: bool, payloads: bool) -> Candidate:
+        """A row as a candidate, with the verdict that stands in it."""
         verdict, label, payload = Verdict(row.verdict or Verdict.UNREADABLE), row.label, None
         try:
             payload = self.holdings.payload(row) if payloads else None
@@ -161,7 +164,7 @@ class Inbox:
         """The same for a row."""
         local = self.holdings.store.head(row.item_type, row.item_id)
         payload = None if local is None or local.deleted else self.holdings.store.payload_bytes(local)
-        candidate = self._candidate(row, self.is_braked(row), payloads=True)
+        candidate = self.candidate(row, self.is_braked(row), payloads=True)
         return Difference(
             candidate,
             None if payload is None else check_payload(payload),

@@ -439,6 +439,13 @@ class Index:
         )
         return found is not None
 
+    def snoozes(self) -> dict[tuple[Version, tuple[str, str]], int]:
+        """The versions of entities on which the last word is that they wait, and the seq of our record that says so."""
+        rows = self._db.rows(
+            "SELECT origin, seq, digest, item_type, item_id, at FROM decisions WHERE action = 'snooze'"
+        )
+        return {(Version(*row[:3]), (row[3], row[4])): row[5] for row in rows}
+
     def counts(self, origin: str) -> tuple[int, int]:
         """(open, settled) rows of an origin; counted once and kept until something changes."""
         found = self._db.one("SELECT open, settled FROM counts WHERE origin = ?", (origin,))

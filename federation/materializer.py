@@ -154,6 +154,16 @@ def materialize(
     return taken
 
 
+def row_at(feed: FeedFolder, origin: str, seq: int) -> Row | None:
+    """The row that a record of a mirror would be if it were the newest; None when it is none of an entity."""
+    placed = next(feed.lines(seq - 1), None)
+    if placed is None or placed.data.startswith(_SKIP_START) or line_end(placed.data) != seq:
+        return None
+    batch = _Batch(origin, lambda *_: False, {}, feed.blobs)
+    batch.add(placed.data, (placed.slice_first, placed.offset, len(placed.data)), plain=False)
+    return next(iter(batch.rows()), None)
+
+
 def _runs(raw: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines of a slice in runs, each with the byte it stands at and without its last newline."""
     at = raw.index(b"\n") + 1
@@ -254,9 +264,11 @@ class _Batch:
         if self._is_self(version.origin, version.seq):
             self._receipts[version.seq] = action
 
+    def rows(self) -> list[Row]:
+        return [*(_row(self._origin, key, *found) for key, found in self._newest.items()), *self._rows.values()]
+
     def flush(self, index: Index, position: tuple[int, str]) -> None:
-        rows = [_row(self._origin, key, *found) for key, found in self._newest.items()]
-        rows += self._rows.values()
+        rows = self.rows()
         receipts = itertools.starmap(Receipt, self._receipts.items())
         blobs = {ref: not self._blobs.is_good(ref) for ref in self._refs}
         index.flush(self._origin, rows, position, receipts=receipts, notes=self._notes, blobs=blobs)

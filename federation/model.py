@@ -143,6 +143,12 @@ class Resolution(enum.Enum):
     MERGE = "merge"  # what only one side changed is taken from there
 
 
+class Snooze(NamedTuple):
+    """A candidate is out of sight until a time, in UTC as records have it; without one until something newer comes."""
+
+    until: str | None
+
+
 class Candidate(NamedTuple):
     """The newest record of one foreign entity, as the inbox shows it. Everything in it is foreign text."""
 
@@ -161,6 +167,7 @@ class Candidate(NamedTuple):
     version: Version
     held: bool  # beyond the cap, or left to a person by the brake
     payload: Any = None
+    snoozed: Snooze | None = None  # as this machine's clock has it: it only hides
 
 
 def candidate_id(origin: str, item_type: str, item_id: str) -> str:
@@ -265,6 +272,7 @@ class DecisionReport(NamedTuple):
     cache_problem: str | None = None
     capped: int = 0  # open ones beyond the cap of their origin: the next accept of all takes them [K5]
     braked: int = 0  # open ones that the brake leaves to a person [K5]
+    snoozed: int = 0  # open ones that are out of sight
 
 
 class OriginStatus(NamedTuple):

@@ -60,7 +60,7 @@ program: Final = Group(
             "remote": "eventsync.cli.remotes",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
         },
-        "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject"], _INBOX),
+        "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
             **dict.fromkeys(["checkpoint", "gc", "redact"], "eventsync.cli.upkeep"),

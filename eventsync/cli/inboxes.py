@@ -1,8 +1,9 @@
-"""Commands on candidates: inbox and inbox undo, diff, accept, reject."""
+"""Commands on candidates: inbox and inbox undo, diff, accept, reject, snooze."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import click
@@ -12,6 +13,7 @@ from eventsync.cli.commands import Command, CommandWithVerbs, opened_store, pass
 from eventsync.cli.console import Console
 from eventsync.resolving import accept_by_hand
 from eventsync.sharing import Sharing, sharing
+from eventsync.times import after_span, until_time
 from federation.inbox import Filter
 from federation.model import Candidate, DecisionReport, Resolution, Verdict
 
@@ -45,7 +47,12 @@ _digest = click.option(
 @_type
 @click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only with one verdict.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most N rows.")
-@click.option("--all", "settled_too", is_flag=True, help="Settled ones too, known and identical, and held ones.")
+@click.option(
+    "--all", "settled_too", is_flag=True, help="Settled ones too, known and identical; held and snoozed ones."
+)
+@click.option(
+    "--at", metavar="SEQ", type=click.IntRange(min=0), help="As it was when the journal ended at this record."
+)
 @click.pass_context
 def inbox(
     context: click.Context,
@@ -54,33 +61,67 @@ def inbox(
     verdict: str | None,
     limit: int | None,
     settled_too: bool,
+    at: int | None,
 ) -> None:
-    """List what other stores have that this one has not decided about."""
+    """List what other stores have that this one has not decided about.
+
+    With --at what is held of others today is judged by what was here and decided then.
+    """
     console = context.ensure_object(Console)
     if context.invoked_subcommand is not None:
         return
     with opened_store(console) as store, sharing(store) as found:
         stale = found.holdings.look()
         wanted = Filter(found.origin_named(origin), item_type, verdict, settled_too)
-        held = found.inbox.held(wanted)
+        held = 0 if at is not None else found.inbox.held(wanted)
+        candidates = _candidates_wanted(found, wanted, at, payloads=console.json or at is not None)
         if console.json:
-            rows = map(inbox_report.candidate_row, found.inbox.candidates(wanted, payloads=True))
-            console.stream("candidates", islice(rows, limit), lambda: {"held": held})
+            _stream(console, candidates, wanted, limit, held)
         else:
-            everything = list(found.inbox.candidates(wanted))
-            shown = [candidate for candidate in everything if settled_too or not candidate.held]
-            rows_shown = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
-            console.answer_table(inbox_report.candidate_lines(rows_shown, console.columns))
-            more = len(shown) - len(rows_shown)
-            if more:
-                console.note(f"{more} more; --limit {len(shown)} shows them")
+            _show(console, found, list(candidates), wanted, limit)
             if held and not settled_too:
                 console.note(f"{held} more are held; `eventsync inbox --all` shows them")
-            if not everything:
-                console.note("inbox is empty")
         stale = stale or "; ".join(f"left out: {text}" for text in found.holdings.left_out())  # found while listing
         if stale:
             console.warn(f"candidates may be missing here: {stale}")
+
+
+def _candidates_wanted(found: Sharing, wanted: Filter, at: int | None, *, payloads: bool) -> Iterator[Candidate]:
+    if at is None:
+        return found.inbox.candidates(wanted, payloads=payloads)
+    from federation.hindsight import candidates_at
+
+    return candidates_at(found.inbox, at, wanted, payloads=payloads)
+
+
+def _stream(console: Console, candidates: Iterator[Candidate], wanted: Filter, limit: int | None, held: int) -> None:
+    """The document, candidate by candidate; snoozed ones are counted."""
+    hidden = 0
+
+    def shown() -> Iterator[Candidate]:
+        nonlocal hidden
+        for candidate in candidates:
+            if candidate.snoozed is None or wanted.settled_too:
+                yield candidate
+            else:
+                hidden += 1
+
+    rows = map(inbox_report.candidate_row, islice(shown(), limit))
+    console.stream("candidates", rows, lambda: {"held": held, "snoozed": hidden})
+
+
+def _show(console: Console, found: Sharing, everything: Sequence[Candidate], wanted: Filter, limit: int | None) -> None:
+    """The table, and what it leaves out."""
+    awake = [candidate for candidate in everything if candidate.snoozed is None or wanted.settled_too]
+    shown = [candidate for candidate in awake if wanted.settled_too or not candidate.held]
+    rows = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
+    console.answer_table(inbox_report.candidate_lines(rows, console.columns))
+    if len(shown) > len(rows):
+        console.note(f"{len(shown) - len(rows)} more; --limit {len(shown)} shows them")
+    if not awake:
+        console.note("inbox is empty")
+    if len(everything) > len(awake):
+        console.note(f"{len(everything) - len(awake)} snoozed: `eventsync inbox --all` shows them")
 
 
 @click.command("undo", cls=Command, document="inbox undo", example="eventsync inbox undo")
@@ -98,7 +139,7 @@ def _titled(found: Sharing, candidate: Candidate) -> Candidate:
     """A candidate with something to read in the list: its summary, or the title in its payload."""
     if candidate.summary or candidate.verdict is Verdict.UNREADABLE:
         return candidate
-    payload = found.inbox.payload(candidate)
+    payload = found.inbox.payload(candidate) if candidate.payload is None else candidate.payload
     return candidate._replace(summary=app.summary_of(payload) if isinstance(payload, dict) else None)
 
 
@@ -168,7 +209,8 @@ def accept(
             decided = accept_by_hand(found, console.around, candidates[0], digest)
         else:
             decided = deciding.accept(candidates, resolution, digest=digest)
-        _print_decided(console, decided, "nothing to accept", held=decided.capped + decided.braked)
+        counts = {"held": decided.capped + decided.braked, "snoozed": decided.snoozed}
+        _print_decided(console, decided, "nothing to accept", **counts)
 
 
 @click.command(
@@ -191,6 +233,40 @@ def reject(console: Console, candidates: tuple[str, ...], reason: str | None, di
     with opened_store(console) as store, sharing(store) as found:
         decided = found.deciding(console.around.agent).reject(candidates, reason=reason, digest=digest)
         _print_decided(console, decided, "nothing to reject")
+
+
+@click.command(
+    "snooze",
+    cls=Command,
+    example="""
+    eventsync snooze cnd_9f343c0b1628 --for 3d
+    eventsync snooze cnd_9f343c0b1628 --until 2026-12-24T09:00
+    eventsync snooze cnd_9f343c0b1628
+    """,
+)
+@_candidates
+@click.option("--until", metavar="TIME", help="Until this time; local time if it names no zone.")
+@click.option("--for", "span", metavar="SPAN", help="For so long: 30m, 12h, 3d or 2w.")
+@_digest
+@pass_console
+def snooze(
+    console: Console, candidates: tuple[str, ...], until: str | None, span: str | None, digest: str | None
+) -> None:
+    """Put candidates out of sight for a while; they stay open.
+
+    Without a time they come back with the next version. A newer version comes back in any case.
+    """
+    if not candidates:
+        raise click.UsageError("give at least one candidate")
+    if digest and len(candidates) != 1:
+        raise click.UsageError("--digest is for one candidate")
+    if until and span:
+        raise click.UsageError("give --until or --for, not both")
+    with opened_store(console) as store, sharing(store) as found:
+        now = store.machine.now()
+        time = until_time(until, now) if until else after_span(span, now) if span else None
+        decided = found.deciding(console.around.agent).snooze(candidates, time, digest=digest)
+        _print_decided(console, decided, "nothing to snooze")
 
 
 def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **more: int) -> None:

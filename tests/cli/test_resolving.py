@@ -484,3 +484,42 @@ def test_there_may_be_nothing_to_undo(run: Run, store: Path) -> None:
 def test_a_mistyped_verb_of_the_inbox_gets_a_suggestion(run: Run, store: Path) -> None:
     answer = run("inbox", "undoo", "--json")
     assert (answer.code, answer.error["hint"]) == (2, "did you mean undo?")
+
+
+# --- snooze, and the inbox as it was ---------------------------------------------------------------------------------
+
+
+def test_a_snoozed_candidate_is_out_of_sight_and_counted(run: Run, title_and_status: Conflict) -> None:
+    name = title_and_status.candidate["id"]
+    assert run("snooze", name, "--for", "3d").out == "plan/p snoozed (seq 3)\n"
+    assert run("inbox").out == "inbox is empty\n1 snoozed: `eventsync inbox --all` shows them\n"
+    assert "  conflict (snoozed until 2" in run("inbox", "--all").out
+    document = run("inbox", "--json").document
+    assert (document["candidates"], document["snoozed"]) == ([], 1)
+    (row,) = run("inbox", "--all", "--json").document["candidates"]
+    assert (row["snoozed"], row["verdict"], row["snoozed_until"][-1]) == (True, "conflict", "Z")
+    answer = run("accept", "--all", "--merge", "--json")
+    assert (answer.code, answer.document["records"], answer.document["snoozed"]) == (0, [], 1)
+    assert run("status", "--json").document["pending"] == 1
+    assert run("accept", name, "--merge").code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["--until", "2020-01-01"], ["--until", "soon"], ["--for", "3"], ["--for", "3d", "--until", "2099-01-01"]]
+)
+def test_a_snooze_needs_a_time_to_come(run: Run, title_and_status: Conflict, words: list[str]) -> None:
+    before = title_and_status.records
+    answer = run("snooze", title_and_status.candidate["id"], *words, "--json")
+    assert (answer.code, answer.error["class"], title_and_status.records) == (2, "usage", before)
+
+
+def test_the_inbox_is_shown_as_it_was(run: Run, title_and_status: Conflict) -> None:
+    run("accept", title_and_status.candidate["id"], "--merge")
+    assert run("inbox").out == "inbox is empty\n"
+    assert "  conflict  plan/p" in run("inbox", "--at", "2").out
+    assert "  update   plan/p" in run("inbox", "--at", "1").out
+    (row,) = run("inbox", "--at", "0", "--json").document["candidates"]
+    assert (row["verdict"], row["payload"]) == ("new", {"title": "One", "status": "done"})
+    assert run("inbox", "--at", "3").out == "inbox is empty\n"
+    answer = run("inbox", "--at", "9", "--json")
+    assert (answer.code, answer.error["class"], answer.document["candidates"]) == (2, "no_such_record", [])

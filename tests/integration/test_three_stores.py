@@ -19,8 +19,9 @@ import pytest
 
 from eventsync import exits
 from federation.audit import audit
+from federation.errors import ConflictUndecided, UndoStopped
 from federation.inbox import Filter
-from federation.model import OPEN_VERDICTS, Candidate, Result, Verdict
+from federation.model import OPEN_VERDICTS, Candidate, Resolution, Result, Verdict
 from journal import DiskFailed
 from tests.doubles.disks import Died, FaultyDisk
 from tests.integration.world import (
@@ -47,8 +48,8 @@ FINE = {Result.NEW, Result.UPDATED, Result.UP_TO_DATE, Result.STALE}
 # How often each verb comes, of all of them.
 VERBS: Final = {
     "write": 14, "delete": 3, "hide": 1, "publish": 3, "share": 8, "pull": 6, "pull twice": 3, "sync": 6,
-    "accept": 10, "theirs": 6, "reject": 7, "accept all": 4, "rebuild": 2, "older bus": 3, "kill": 4, "refuse": 3,
-    "quiet day": 1,
+    "accept": 10, "theirs": 4, "merge": 4, "reject": 7, "undo": 4, "accept all": 4, "rebuild": 2, "older bus": 3,
+    "kill": 4, "refuse": 3, "quiet day": 1,
 }  # fmt: skip
 
 
@@ -81,6 +82,7 @@ class Play:
         self.world = World(folder)
         self.stores = {name: self.world.store(name) for name in NAMES}
         self.decided: dict[str, set[Decided]] = {name: set() for name in NAMES}
+        self.undone: dict[str, set[str]] = {name: set() for name in NAMES}  # causes that may come twice
         self.apart: set[str] = set()  # entities that stores need not agree on: private or rejected somewhere
         self.older: list[tuple[str, Path]] = []
         self.done: Counter[str] = Counter()
@@ -97,6 +99,8 @@ class Play:
             "quiet day": lambda *_: self.quiet_day(),
             "accept": lambda name, pick: self.decide(name, pick, "accept"),
             "theirs": lambda name, pick: self.decide(name, pick, "theirs"),
+            "merge": lambda name, pick: self.decide(name, pick, "merge"),
+            "undo": lambda name, _: self.undo(name),
             "reject": lambda name, pick: self.decide(name, pick, "reject"),
             "accept all": lambda name, _: self.accept_all(name),
             "rebuild": lambda name, _: self.rebuild(name),
@@ -210,11 +214,32 @@ class Play:
         if verb == "reject":
             report = store.deciding("test").reject([item.id])
             self.apart.add(decided(item).key)
+        elif verb == "merge":
+            try:
+                report = store.deciding("test").accept([item.id], Resolution.MERGE)
+            except ConflictUndecided:
+                self._done("merge stopped")
+                return
         else:
             report = store.deciding("test").accept([item.id], over(verb == "theirs"))
         assert len(report.written) == 1
         self.decided[name].add(decided(item))
         self._done(f"{verb} {item.verdict}")
+
+    def undo(self, name: str) -> None:
+        """inbox undo: what it reopens may be asked again [K5]."""
+        store = self.stores[name]
+        try:
+            report = store.deciding("test").undo()
+        except UndoStopped:
+            self._done("undo stopped")
+            return
+        since = store.store.position().seq - len(report.written)
+        for record in store.store.log(since=since):
+            if record.action == "reopen":
+                self.decided[name].discard(Decided(f"{record.item_type}/{record.item_id}", record.root or ""))
+                self.undone[name].add(record.cause or "")
+        self._done("undone", len(report.written))
 
     def rebuild(self, name: str) -> None:
         """[T1] All caches deleted: the same answers."""
@@ -280,7 +305,7 @@ class Play:
     def nothing_was_applied_twice(self, name: str) -> None:
         """No (origin, seq) causes two records."""
         causes = Counter(record.cause for record in self.stores[name].store.log() if record.cause is not None)
-        assert [cause for cause, count in causes.items() if count > 1] == []
+        assert [cause for cause, count in causes.items() if count > 1 and cause not in self.undone[name]] == []
 
     def all_agree(self) -> None:
         """Stores that accept everything agree on every entity they both had, where nobody has to decide."""
@@ -343,6 +368,16 @@ def test_the_traces_meet_every_verdict_and_every_decision() -> None:
     total: Counter[str] = Counter()
     for seed in range(6):
         total += played(trace(1_000_000 + seed))
-    wanted = ["accept new", "accept update", "theirs conflict", "reject new", "accepted", "left", "faults", "agreed"]
+    wanted = [
+        "accept new",
+        "accept update",
+        "theirs conflict",
+        "reject new",
+        "accepted",
+        "left",
+        "faults",
+        "agreed",
+        "undone",
+    ]
     assert [what for what in wanted if total[what] < 2] == []
     assert total["accept gone"] + total["theirs gone"] + total["reject gone"] > 0

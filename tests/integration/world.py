@@ -43,10 +43,17 @@ class World:
         found.add_remote("bus", str(bus or self.bus))
         return found
 
-    def reopened(self, store: Sharing, *, disk: Disk | None = None, folder: Path | None = None) -> Sharing:
+    def reopened(
+        self,
+        store: Sharing,
+        *,
+        disk: Disk | None = None,
+        folder: Path | None = None,
+        machine: FixedMachine | None = None,
+    ) -> Sharing:
         """The same store as the next command sees it."""
         self.close(store)
-        machine = FixedMachine(self.keys)
+        machine = machine or FixedMachine(self.keys)
         path = folder or store.store.folder
         return self._opened(Store.open(path, disk=disk or QuickDisk(), machine=machine, data_folder=self.keys))
 
