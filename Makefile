@@ -15,6 +15,9 @@ STAMP := $(VENV)/made-in
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do \
     "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 
+# The tests wait for disks and servers half of their time: more workers than cores.
+WORKERS ?= $(shell echo $$((2 * $$(nproc) + 1)))
+
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,8 +54,8 @@ check-layers: needs-venv
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 check-tests: needs-venv
-	@echo "== Tests (pytest, on every core)"
-	@$(BIN)/pytest --no-header -n auto
+	@echo "== Tests (pytest, $(WORKERS) at once)"
+	@$(BIN)/pytest --no-header -n $(WORKERS)
 
 .PHONY: format
 format: needs-venv ## format, and mend the style where that is safe
@@ -62,13 +65,13 @@ format: needs-venv ## format, and mend the style where that is safe
 
 .PHONY: deep
 deep: $(STAMP) ## every test with many more examples, and the tests that take minutes
-	@echo "== Tests, deep (pytest, on every core; expect many minutes)"
-	@HYPOTHESIS_PROFILE=deep EVENTSYNC_DEEP=1 $(BIN)/pytest --no-header -n auto --timeout 3600
+	@echo "== Tests, deep (pytest, $(WORKERS) at once; expect many minutes)"
+	@HYPOTHESIS_PROFILE=deep EVENTSYNC_DEEP=1 $(BIN)/pytest --no-header -n $(WORKERS) --timeout 3600
 
 .PHONY: crash
 crash: $(STAMP) ## every test that cuts writes short, kills processes or (as root) cuts the power
-	@echo "== Tests of crashes (pytest, on every core; expect many minutes)"
-	@EVENTSYNC_DEEP=1 $(BIN)/pytest --no-header -n auto -m crash --timeout 3600
+	@echo "== Tests of crashes (pytest, $(WORKERS) at once; expect many minutes)"
+	@EVENTSYNC_DEEP=1 $(BIN)/pytest --no-header -n $(WORKERS) -m crash --timeout 3600
 
 .PHONY: bench
 bench: $(STAMP) ## measure speed and size

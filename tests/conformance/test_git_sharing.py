@@ -267,7 +267,7 @@ def test_nothing_that_was_redacted_is_left_behind_the_ref(run: Run, tmp_path: Pa
 def test_a_silent_server_ends_with_75_and_other_remotes_are_pulled(run: Run, tmp_path: Path) -> None:
     Repository(tmp_path / "good.git")
     with Listener(silent) as server:
-        assert run("remote", "add", "bad", f"git://127.0.0.1:{server.port}/bus.git")[0] == 0
+        assert run("remote", "add", "--no-probe", "bad", f"git://127.0.0.1:{server.port}/bus.git")[0] == 0
         config = tmp_path / "here" / ".eventsync" / "config.toml"
         config.write_text(config.read_text() + "deadline_seconds = 1\n")
         code, said = run("pull", "bad", "--json")
