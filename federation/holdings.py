@@ -35,6 +35,7 @@ from federation.model import (
     Head,
 )
 from federation.own_feeds import OwnFeeds
+from federation.quarantine import Quarantine
 from federation.staging import staging_folder
 from federation.taking_back import take_back_everywhere
 from journal import (
@@ -67,6 +68,7 @@ class Holdings:
         self.store = store
         self.folder = store.folder / "federation"
         self.mirror = Mirror(store.disk, self.folder)
+        self.quarantine = Quarantine(store.disk, self.folder)
         self.own_feeds = OwnFeeds(store)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
         self.blobs_at_once, self.blob_bytes_at_once = BLOBS_AT_ONCE, BLOB_BYTES_AT_ONCE  # of one origin in one pull

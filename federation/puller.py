@@ -22,9 +22,10 @@ from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
 from federation.model import HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
+from federation.quarantine import KEPT_RESULTS
 from federation.taking_back import copies_here
 from federation.transports import Transport
-from journal import BlobRef
+from journal import BlobRef, DiskFailed
 
 _TRIES: Final = 3  # how often a pull looks again when another one was faster
 
@@ -80,7 +81,8 @@ async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings:
         if not listing.origins and remote.held_before:
             raise SourceUnavailable("held feeds before and is empty now; nothing was changed", rule="F6")
         foreign = [origin for origin in listing.origins if origin != holdings.store.origin]  # [F8]
-        pulled = [await _pull_origin(holdings, place, origin, area, settings) for origin in foreign]
+        source = Source(place, remote.name or remote.url)
+        pulled = [await _pull_origin(holdings, source, origin, area, settings) for origin in foreign]
     except FederationError as error:
         return RemotePull(remote.name, remote.url, error, ())
     missing = sorted(remote.found_last.difference(foreign) & set(holdings.mirror.origins()))
@@ -88,11 +90,18 @@ async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings:
     return RemotePull(remote.name, remote.url, None, tuple(pulled), listing.ignored, vanished)
 
 
+class Source(NamedTuple):
+    """A place that was reached, and how people call it."""
+
+    place: Transport
+    name: str
+
+
 # --- one signed origin -----------------------------------------------------------------------------------------------
 
 
-async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: Path, settings: Settings) -> OriginPull:
-    staging, feed = area / origin, holdings.mirror.feed(origin)
+async def _pull_origin(holdings: Holdings, source: Source, origin: str, area: Path, settings: Settings) -> OriginPull:
+    staging, feed, place = area / origin, holdings.mirror.feed(origin), source.place
     holdings.store.disk.make_folder(staging)
     try:
         for _ in range(_TRIES):
@@ -103,7 +112,7 @@ async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: 
                     continue  # judged by a mirror that another pull has changed meanwhile
                 if found.result is Result.STALE and not settings.dry_run:
                     place.kept(origin)  # all of it is in our mirror
-                return _refused(holdings, origin, found, staging, settings)
+                return _refused(holdings, origin, found, staging, settings, source.name)
             if settings.dry_run:
                 return _report(holdings, origin, _result(found), found.records)
             blobs = await fetch_blobs(holdings, place, origin, found.blobs, staging)
@@ -116,7 +125,7 @@ async def _pull_origin(holdings: Holdings, place: Transport, origin: str, area: 
         raise SourceUnavailable("other pulls of this origin were faster each time")
     except SourceUnavailable as error:
         refusal = Refusal(Result.INCOMPLETE, error.message, "F5", path=error.path)
-        return _refused(holdings, origin, refusal, staging, settings)
+        return _refused(holdings, origin, refusal, staging, settings, source.name)
     except DamagedFeed as error:
         holdings.damaged[origin] = error
         refusal = Refusal(Result.INCOMPLETE, f"our mirror of it: {error.message}", "T1", error.path, damaged=True)
@@ -190,16 +199,29 @@ def _lacking(holdings: Holdings, origin: str) -> Iterator[str]:
         yield f"{count} payload(s) of {origin} could not be had, or are wrong there; the next pull asks again"
 
 
-def _refused(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, settings: Settings) -> OriginPull:
+def _refused(
+    holdings: Holdings, origin: str, refusal: Refusal, staging: Path, settings: Settings, where: str
+) -> OriginPull:
     """Report a refusal. A fork is kept as evidence, and freezes its origin until a person decides [F5]."""
-    evidence = holdings.store.disk.read_if_there(staging / HEAD_FILE)
-    if refusal.result is Result.FORK and evidence is not None and not settings.dry_run:
+    warnings: tuple[str, ...] = ()
+    if refusal.result in KEPT_RESULTS and not settings.dry_run:
         with holdings.lock():
-            holdings.mirror.freeze(origin, evidence)
+            evidence = holdings.store.disk.read_if_there(staging / HEAD_FILE)
+            if refusal.result is Result.FORK and evidence is not None:
+                holdings.mirror.freeze(origin, evidence)
+            warnings = tuple(_quarantine(holdings, origin, refusal, staging, where))
     known = holdings.head(origin) is not None
     counts = holdings.counts(origin) if known else Counts()
     name = holdings.name(origin) if known else ""
-    return OriginPull(origin, name, refusal.result, 0, holdings.pin(origin), counts, refusal)
+    return OriginPull(origin, name, refusal.result, 0, holdings.pin(origin), counts, refusal, warnings=warnings)
+
+
+def _quarantine(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, where: str) -> Iterator[str]:
+    """Keep what was refused, for people; that it cannot be kept stops nobody [F6]."""
+    try:
+        holdings.quarantine.keep(origin, staging, refusal, remote=where, now=holdings.store.machine.now())
+    except DiskFailed as error:
+        yield f"what was refused could not be kept: {error}"
 
 
 def _contradictions(holdings: Holdings, origin: str) -> Iterator[str]:
