@@ -26,6 +26,7 @@ from federation.model import OriginPull, OriginStatus, PublishReport, PushReport
 from federation.publisher import Plan, PublishSettings, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
+from federation.receipts import standing
 from federation.redaction import newest_redaction
 from federation.taking_back import copies_here
 from federation.transports import urls
@@ -325,10 +326,8 @@ class Sharing:
 
     def _origin_status(self, origin: str, redacted: int | None) -> OriginStatus:
         counts = self.holdings.counts(origin)
-        accepted, rejected = self.holdings.index.receipts(origin)
+        theirs = standing(self.holdings, origin, redacted)
         bridged = origin.startswith(BRIDGE_PREFIX)
-        head = None if bridged else self.holdings.head(origin)
-        saw = None if head is None else head.saw.get(self.store.origin)
         state = "bridge" if bridged else "fork" if self.holdings.mirror.fork_evidence(origin) else "ok"
         state = "damaged" if origin in self.holdings.damaged else state
         return OriginStatus(
@@ -338,10 +337,9 @@ class Sharing:
             state,
             counts.open + counts.held,
             counts.held,
-            None if saw is None else saw[0],
-            accepted,
-            rejected,
-            None if saw is None or redacted is None else saw[0] >= redacted,
+            theirs.have_seq,
+            *theirs.receipts,
+            theirs.took_back,
         )
 
     def remote_status(self, name: str) -> RemoteStatus:

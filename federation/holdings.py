@@ -286,9 +286,9 @@ class Holdings:
             return None
         root = None if record.root is None else _version(record.root)
         is_ours = root is not None and accepts and self.is_self(*root[:2])  # an accept that was undone twice
-        return self._version_of_cause(record.cause) if record.root is None or is_ours else root
+        return self.version_of_cause(record.cause) if record.root is None or is_ours else root
 
-    def _version_of_cause(self, cause: str) -> Version | None:
+    def version_of_cause(self, cause: str) -> Version | None:
         """The authored version behind a record that was accepted over a conflict: our record names only its cause.
 
         Of a record that cannot be read it is the record alone.

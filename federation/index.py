@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from federation.causality import ForeignHead, Judgement
 from federation.model import OPEN_VERDICTS
+from federation.receipts import RECEIPT_TABLE, Receipt, ReceiptTable
 from federation.verification import State
 from journal import (
     RECORD_VERSION,
@@ -31,7 +32,7 @@ from journal import (
 )
 
 # Raised with every change of the tables; a program that reads newer records or payloads has another one.
-_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 7
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 8
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -60,11 +61,9 @@ CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL,
 CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, item_type TEXT NOT NULL,
     item_id TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (origin, seq, digest, item_type, item_id)) STRICT, WITHOUT ROWID;
-CREATE TABLE receipts (origin TEXT NOT NULL, version_seq INTEGER NOT NULL, action TEXT NOT NULL,
-    PRIMARY KEY (origin, version_seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INTEGER NOT NULL) STRICT;
 """
-_SCHEMA: Final = Schema(_LAYOUT, _STATEMENTS, "SELECT seq FROM local")
+_SCHEMA: Final = Schema(_LAYOUT, RECEIPT_TABLE + _STATEMENTS, "SELECT seq FROM local")
 _COLUMNS: Final = (
     "origin, item_type, item_id, seq, entity_rev, action, digest, root, context, claims, tombstone, unreadable, "
     "summary, slice, offset, length, verdict, label, blob"
@@ -129,13 +128,6 @@ class Decision(NamedTuple):
     at: int  # the seq of our record
 
 
-class Receipt(NamedTuple):
-    """What an origin decided about a version of ours."""
-
-    version_seq: int
-    action: str  # accept | reject, or reopen, which undoes either
-
-
 def database_at(disk: Disk, path: Path) -> Database:
     """The file of an index, made when it is not there; what cannot be read is begun anew [T1]."""
     try:
@@ -159,6 +151,7 @@ class Index:
     def __init__(self, db: Database) -> None:
         self._db = db
         self.path = db.path
+        self.receipts = ReceiptTable(db)
 
     @classmethod
     def open(cls, disk: Disk, path: Path) -> Self:
@@ -249,7 +242,8 @@ class Index:
             )
             # In the order of their feed: the last word on a version counts.
             db.executemany(
-                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?)", ((origin, *receipt) for receipt in receipts)
+                "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?)",
+                ((origin, *receipt) for receipt in receipts),
             )
             db.executemany(
                 "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)",
@@ -466,20 +460,13 @@ class Index:
         later = f"origin = ? AND seq > ? AND {_OPEN}"
         return self._count(later, origin, seq), self._count(f"{later} AND tombstone", origin, seq)
 
-    def receipts(self, origin: str) -> tuple[int, int]:
-        """(accepted, rejected) versions of ours, as an origin's feed says."""
-        rows = self._db.rows("SELECT action, count(*) FROM receipts WHERE origin = ? GROUP BY action", (origin,))
-        found = dict(rows)
-        return found.get("accept", 0), found.get("reject", 0)
-
     def contents(self, origin: str) -> Contents:
         """All that is said of an origin, to be compared."""
-        receipts = self._db.rows("SELECT version_seq, action FROM receipts WHERE origin = ?", (origin,))
         rows = self.rows(origin=origin, settled_too=True)
         return Contents(
             {(row.item_type, row.item_id): row for row in rows},
             self.notes(origin),
-            frozenset(Receipt(*row) for row in receipts),
+            frozenset(self.receipts.of(origin)),
         )
 
     def local_contents(self) -> tuple[frozenset[Decision], frozenset[tuple[int, int]]]:

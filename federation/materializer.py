@@ -7,7 +7,6 @@ never its payload, flushed every 20,000 entities: memory is bounded, whatever a 
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ import msgspec
 
 from federation.blobs import FeedBlobs
 from federation.folder import FeedFolder
-from federation.index import Index, Receipt, Row
+from federation.index import Index, Row
 from federation.nesting import MAX_NESTING, nests_too_deep
+from federation.receipts import Receipt
 from federation.verification import line_end
 from journal import (
     ACTIONS,
@@ -193,7 +193,7 @@ class _Batch:
     ) -> None:
         self._newest: dict[Key, tuple[_FeedRecord, Place]] = {}
         self._rows: dict[Key, Row] = {}  # made at once, of lines that cannot be decoded or are long
-        self._receipts: dict[int, str] = {}  # by seq of our version: the last word on it
+        self._receipts: dict[tuple[str, int], Receipt] = {}  # by version: the last word on it
         self._refs: set[BlobRef] = set()
         self._blobs = blobs
         self._long_bytes = 0
@@ -261,17 +261,18 @@ class _Batch:
             version = Version.parse(record.root or record.cause or "")
         except ValueError:
             return
-        if self._is_self(version.origin, version.seq):
-            self._receipts[version.seq] = action
+        # What goes over a third store's record names no root: that record may be a copy of ours.
+        by_copy = record.root is None and version.origin != self._origin
+        if by_copy or self._is_self(version.origin, version.seq):
+            self._receipts[version[:2]] = Receipt(*version, action, record.seq)
 
     def rows(self) -> list[Row]:
         return [*(_row(self._origin, key, *found) for key, found in self._newest.items()), *self._rows.values()]
 
     def flush(self, index: Index, position: tuple[int, str]) -> None:
         rows = self.rows()
-        receipts = itertools.starmap(Receipt, self._receipts.items())
         blobs = {ref: not self._blobs.is_good(ref) for ref in self._refs}
-        index.flush(self._origin, rows, position, receipts=receipts, notes=self._notes, blobs=blobs)
+        index.flush(self._origin, rows, position, receipts=self._receipts.values(), notes=self._notes, blobs=blobs)
         self._newest.clear()
         self._rows.clear()
         self._receipts.clear()

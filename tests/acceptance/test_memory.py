@@ -15,9 +15,10 @@ from benchmarks.feeds import SEED, public_key, write_feed
 from federation import feed
 from federation.feed import FeedLine
 from federation.folder import FeedFolder
-from federation.index import Index, Receipt, Row, database_at
+from federation.index import Index, Row, database_at
 from federation.materializer import FLUSH_ENTITIES, materialize
 from federation.model import MAX_SLICE_BYTES
+from federation.receipts import Receipt
 from journal import BlobRef, Disk, chain_start, origin_of
 from journal.codec import seal
 

@@ -16,6 +16,7 @@ from federation.errors import CandidateMoved, ConflictUndecided
 from federation.inbox import Difference, Filter
 from federation.merging import label
 from federation.model import Candidate, DecisionReport, Resolution, Verdict
+from federation.receipts import receipts
 from journal import Record
 from tests.integration.forger import Forger
 from tests.integration.world import (
@@ -119,7 +120,7 @@ def test_what_was_merged_is_an_update_to_everybody_else(world: World) -> None:
     for store in (a, b, c):
         assert payload(store, "p") == {"title": "Two", "status": "done", "n": 1}
         assert not list(store.inbox.candidates(Filter()))
-    assert a.holdings.index.receipts(b.store.origin)[0] > 0  # b's accept of the merge is a receipt of ours
+    assert receipts(a.holdings, b.store.origin)[0] > 0  # b's accept of the merge is a receipt of ours
 
 
 def test_two_that_merge_at_once_have_the_same_and_ask_nobody(world: World) -> None:

@@ -12,6 +12,7 @@ from eventsync.renewing import Renewal, renew, show_again, standing_behind
 from eventsync.sharing import Sharing
 from federation.errors import OtherCopyPublished
 from federation.model import Result
+from federation.receipts import receipts
 from journal import InvalidInput, StoreCopied
 from tests.integration.world import (
     World,
@@ -193,7 +194,7 @@ def test_receipts_of_before_are_counted_under_the_new_identity(world: World) -> 
     share(reader)
     author, _ = renewed(world, author)
     pull(author)
-    assert author.holdings.index.receipts(reader.store.origin) == (1, 1)
+    assert receipts(author.holdings, reader.store.origin) == (1, 1)
     same_after_rebuild(author)
 
 

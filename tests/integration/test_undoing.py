@@ -12,6 +12,7 @@ from federation.audit import audit
 from federation.errors import UndoStopped
 from federation.inbox import Filter
 from federation.model import Candidate, Resolution, Verdict
+from federation.receipts import receipts
 from journal import Record
 from tests.integration.world import (
     World,
@@ -278,12 +279,12 @@ def test_a_receipt_is_taken_back_with_the_decision(world: World) -> None:
     accept(a, b)
     share(a)
     pull(b)
-    before = b.holdings.index.receipts(a.store.origin)
+    before = receipts(b.holdings, a.store.origin)
     undo(a)
     share(a)
     pull(b)
-    assert b.holdings.index.receipts(a.store.origin) == (before[0] - 1, before[1])
-    assert rebuilt(b).holdings.index.receipts(a.store.origin) == (before[0] - 1, before[1])
+    assert receipts(b.holdings, a.store.origin) == (before[0] - 1, before[1])
+    assert receipts(rebuilt(b).holdings, a.store.origin) == (before[0] - 1, before[1])
 
 
 # --- what stops it ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from federation.errors import SourceUnavailable
 from federation.inbox import Filter
 from federation.model import Candidate, DecisionReport, OriginPull, PublishReport, Refusal, Resolution
 from federation.puller import Remote, Settings
+from federation.receipts import receipts
 from federation.transports import Transport
 from federation.transports.directory import DirectoryTransport
 from journal import Disk, Store
@@ -212,7 +213,7 @@ def answers(store: Sharing) -> dict[str, Any]:
     return {
         "candidates": shown,
         "counts": {origin: store.holdings.counts(origin) for origin in origins},
-        "receipts": {origin: store.holdings.index.receipts(origin) for origin in origins},
+        "receipts": {origin: receipts(store.holdings, origin) for origin in origins},
         "brakes": {origin: store.holdings.mirror.brake(origin) for origin in origins},
         "notes": {origin: store.holdings.index.notes(origin) for origin in origins},
         "flagged": store.holdings.index.flagged_origins(),

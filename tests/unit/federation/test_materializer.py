@@ -538,5 +538,8 @@ def test_receipts_are_decisions_about_versions_of_ours_each_counted_once(mirrore
     forger.record("h", action="reject", payload=None, cause="nonsense")
     mirrored.put()
     mirrored.materialize()
-    assert mirrored.index.receipts(forger.origin) == (4, 1)
-    assert mirrored.index.receipts(other) == (0, 0)
+    ours = {LOCAL: 9}
+    assert mirrored.index.receipts.count(forger.origin, ours) == {"accept": 4, "reject": 1}
+    assert mirrored.index.receipts.count(forger.origin, {LOCAL: 3}) == {"accept": 3}
+    assert mirrored.index.receipts.count(other, ours) == {}
+    assert mirrored.index.receipts.of_others(forger.origin, ours) == []
