@@ -1,35 +1,30 @@
 """Config: config.toml of a store, which people write: remotes, what is published, limits.
 
 Strict: an unknown key is an error that names file and key, never a setting that silently does nothing. A missing file
-is all defaults. Edits keep comments and order. Loading pydantic costs more than a short command: who needs no config
-must not import this room. Nothing here puts a URL into a message, be it in the place of a name: it may hold a
-secret [R2].
+is all defaults. Loading pydantic costs more than a short command: who needs no config must not import this room.
+Nothing here puts a URL into a message, be it in the place of a name: it may hold a secret [R2].
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
-from federation.errors import UnknownRemote
+from eventsync.errors import ConfigError
 from federation.transports.urls import without_secrets
 from journal import DamagedStore, Disk
-
-if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
 
 CONFIG_FILE: Final = "config.toml"
 # Everything else is private until it is listed [F1].
 DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
 
-_REMOTE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-RemoteName = Annotated[str, StringConstraints(pattern=rf"^{_REMOTE_NAME}$")]
+REMOTE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+RemoteName = Annotated[str, StringConstraints(pattern=rf"^{REMOTE_NAME}$")]
 ItemType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -79,7 +74,7 @@ class Config(Strict):
 
 def read(disk: Disk, path: Path) -> Config:
     """The config at `path`; all defaults when there is none. ConfigError says file, line and key."""
-    return parse(_text(disk, path), path)
+    return parse(text_of(disk, path), path)
 
 
 def parse(text: str, path: Path) -> Config:
@@ -96,7 +91,8 @@ def parse(text: str, path: Path) -> Config:
         raise ConfigError(_what(keys, first), path=path, line=_line_of(keys, text)) from None
 
 
-def _text(disk: Disk, path: Path) -> str:
+def text_of(disk: Disk, path: Path) -> str:
+    """The text of the file, empty when there is none; ConfigError when it is no text."""
     try:
         return (disk.read_if_there(path) or b"").decode("utf-8")
     except UnicodeDecodeError as error:
@@ -110,7 +106,7 @@ def _what(keys: list[str], error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}"
     if error["loc"][-1:] == ("[key]",):
-        return _not_a_name(keys[-1])
+        return not_a_name(keys[-1])
     return f"{key}: {str(error['msg'])[:1].lower()}{str(error['msg'])[1:]}"
 
 
@@ -137,107 +133,6 @@ def _line_of(keys: list[str], text: str) -> int | None:
     return best
 
 
-# --- editing ---------------------------------------------------------------------------------------------------------
-
-
-def change(disk: Disk, path: Path, edit: Callable[[str], str]) -> Config:
-    """Change the text of the file with `edit` and return what it says now; the caller holds the store lock.
-
-    The new text is read before it replaces the old one, whole and durable; a ConfigError leaves the old one.
-    """
-    before = _text(disk, path)
-    parse(before, path)
-    after = edit(before)
-    config = parse(after, path)
-    if after != before:
-        disk.replace_durably(path, after.encode("utf-8"))
-    return config
-
-
-def add_remote(text: str, name: str, url: str) -> str:
-    """The text with `[remotes.NAME]` at its end, all else as it was; RemoteExists when the name is taken."""
-    import tomlkit
-
-    _check_name(name)
-    document = tomlkit.parse(text)
-    if name in document.get("remotes", {}):
-        raise RemoteExists(f"there is a remote {name!r} already")
-    if isinstance(document.get("remotes"), tomlkit.items.InlineTable):
-        document["remotes"][name] = {"url": url}
-        return document.as_string()
-    gap = "" if not text.strip() else "\n" if text.endswith("\n") else "\n\n"
-    return f"{text}{gap}[remotes.{name}]\nurl = {tomlkit.item(url).as_string()}\n"
-
-
-def remove_remote(text: str, name: str) -> str:
-    """The text without a remote; UnknownRemote when there is none."""
-    document, remotes = _remotes(text, name)
-    comments = _comments_behind(remotes[name])
-    del remotes[name]
-    _put_in_gap(remotes, comments)
-    return document.as_string()
-
-
-def set_url(text: str, name: str, url: str) -> str:
-    """The text with another URL for a remote; UnknownRemote when there is none."""
-    document, remotes = _remotes(text, name)
-    remotes[name]["url"] = url
-    return document.as_string()
-
-
-def rename_remote(text: str, name: str, new_name: str) -> str:
-    """The text with another name for a remote; UnknownRemote when there is none."""
-    _check_name(new_name)
-    document, remotes = _remotes(text, name)
-    if new_name in remotes:
-        raise RemoteExists(f"there is a remote {new_name!r} already")
-    header = re.compile(rf"(?m)^([ \t]*\[[ \t]*remotes[ \t]*\.[ \t]*)(\"?){re.escape(name)}\2(?=[ \t]*[.\]])")
-    renamed, headers = header.subn(rf"\g<1>{new_name}", text)
-    if headers:
-        return renamed
-    remote = remotes[name]
-    del remotes[name]
-    remotes[new_name] = remote
-    return document.as_string()
-
-
-def _check_name(name: str) -> None:
-    if not re.fullmatch(_REMOTE_NAME, name):
-        raise InvalidArgument(_not_a_name(name))
-
-
-def _not_a_name(name: str) -> str:
+def not_a_name(name: str) -> str:
+    """What is said of a name that no remote can have."""
     return f"{without_secrets(name)!r} is no name for a remote: [A-Za-z0-9][A-Za-z0-9_-]{{0,63}}"
-
-
-def _remotes(text: str, name: str) -> tuple[TOMLDocument, Any]:
-    import tomlkit
-
-    document = tomlkit.parse(text)
-    remotes = document.get("remotes", {})
-    if name not in remotes:
-        raise UnknownRemote(f"no remote {without_secrets(name)!r}")
-    return document, remotes
-
-
-def _comments_behind(remote: Any) -> str:
-    """The comments at the end of a table: they stand before the next one, and speak of that."""
-    import tomlkit
-
-    if not isinstance(remote, tomlkit.items.Table):
-        return ""
-    body = remote.value.body
-    last_key = max((at for at, (key, _) in enumerate(body) if key is not None), default=-1)
-    return "".join(item.as_string() for _, item in body[last_key + 1 :])
-
-
-def _put_in_gap(remotes: Any, comments: str) -> None:
-    """Put text where tomlkit has left a gap for what was taken out."""
-    import tomlkit
-
-    if not comments.strip() or not isinstance(remotes, tomlkit.items.Table):
-        return
-    body = remotes.value.body
-    gap = next((at for at, (_, item) in enumerate(body) if isinstance(item, tomlkit.items.Null)), None)
-    if gap is not None:
-        body[gap] = (None, tomlkit.items.Whitespace(comments))

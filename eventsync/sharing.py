@@ -139,7 +139,7 @@ class Sharing:
 
     def add_remote(self, name: str, url: str) -> str:
         """Add a remote and return its URL as it is shown: a path is made absolute, and secrets are left out [R2]."""
-        from eventsync.config import add_remote
+        from eventsync.config_editing import add_remote
 
         kept = _absolute(url)
         self._change(lambda text: add_remote(text, name, kept))
@@ -156,29 +156,29 @@ class Sharing:
 
     def remove_remote(self, name: str) -> None:
         """Remove a remote; what was pulled from it stays [F10]."""
-        from eventsync.config import remove_remote
+        from eventsync.config_editing import remove_remote
 
         self._change(lambda text: remove_remote(text, name))
 
     def rename_remote(self, name: str, new_name: str) -> None:
         """Give a remote another name."""
-        from eventsync.config import rename_remote
+        from eventsync.config_editing import rename_remote
 
         self._change(lambda text: rename_remote(text, name, new_name))
 
     def set_url(self, name: str, url: str) -> str:
         """Give a remote another URL and return it as it is shown."""
-        from eventsync.config import set_url
+        from eventsync.config_editing import set_url
 
         kept = _absolute(url)
         self._change(lambda text: set_url(text, name, kept))
         return urls.parse(kept).display
 
     def _change(self, edit: Callable[[str], str]) -> None:
-        from eventsync import config as configs
+        from eventsync.config_editing import change
 
         with self.store.lock():
-            self.config = configs.change(self.store.disk, self._config_path, edit)
+            self.config = change(self.store.disk, self._config_path, edit)
 
     def remotes(self, wanted: str | None) -> list[Remote]:
         """The remote of a name, the place of a URL, or with None all that are configured."""

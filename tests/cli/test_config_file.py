@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsync import config
+from eventsync import config, config_editing
 from eventsync.errors import ConfigError
 from journal import Disk, DiskFailed
 
@@ -20,7 +20,9 @@ class FullDisk(Disk):
 
 
 def add(name: str) -> config.Config:
-    return config.change(Disk(), Path("config.toml").absolute(), lambda text: config.add_remote(text, name, "/bus"))
+    return config_editing.change(
+        Disk(), Path("config.toml").absolute(), lambda text: config_editing.add_remote(text, name, "/bus")
+    )
 
 
 def test_a_missing_file_is_all_defaults() -> None:
@@ -57,7 +59,7 @@ def test_a_change_that_would_not_be_valid_leaves_the_file() -> None:
     add("bus")
     before = Path("config.toml").read_bytes()
     with pytest.raises(ConfigError):
-        config.change(Disk(), Path("config.toml").absolute(), lambda text: "typo = 1\n" + text)
+        config_editing.change(Disk(), Path("config.toml").absolute(), lambda text: "typo = 1\n" + text)
     assert Path("config.toml").read_bytes() == before
 
 
@@ -65,6 +67,8 @@ def test_a_full_disk_leaves_the_file() -> None:
     add("bus")
     before = Path("config.toml").read_bytes()
     with pytest.raises(DiskFailed):
-        config.change(FullDisk(), Path("config.toml").absolute(), lambda text: config.add_remote(text, "b", "/b"))
+        config_editing.change(
+            FullDisk(), Path("config.toml").absolute(), lambda text: config_editing.add_remote(text, "b", "/b")
+        )
     assert Path("config.toml").read_bytes() == before
     assert sorted(path.name for path in Path().iterdir()) == ["config.toml"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsync import config
+from eventsync import config, config_editing
 from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
 from federation.errors import UnknownRemote
 
@@ -87,24 +87,24 @@ def test_no_error_repeats_a_value_that_may_be_a_secret(text: str) -> None:
 
 
 def test_adding_a_remote_leaves_every_byte_before_it() -> None:
-    added = config.add_remote(WRITTEN, "c", 'we"ird\\')
+    added = config_editing.add_remote(WRITTEN, "c", 'we"ird\\')
     assert added.startswith(WRITTEN)
     assert urls(added) == {"a": "/x", "b": "/y", "c": 'we"ird\\'}
 
 
 def test_removing_a_remote_leaves_the_comments_of_others() -> None:
-    removed = config.remove_remote(WRITTEN, "a")
+    removed = config_editing.remove_remote(WRITTEN, "a")
     assert urls(removed) == {"b": "/y"}
     assert [line for line in removed.splitlines() if line.startswith("#")] == ["# mine", "# about b", "# about limits"]
-    assert config.remove_remote(WRITTEN, "b").count("# about limits\n[limits]") == 1
+    assert config_editing.remove_remote(WRITTEN, "b").count("# about limits\n[limits]") == 1
 
 
 def test_renaming_a_remote_changes_its_header_only() -> None:
-    assert config.rename_remote(WRITTEN, "a", "z") == WRITTEN.replace("[remotes.a]", "[remotes.z]")
+    assert config_editing.rename_remote(WRITTEN, "a", "z") == WRITTEN.replace("[remotes.a]", "[remotes.z]")
 
 
 def test_another_url_changes_that_value_only() -> None:
-    assert config.set_url(WRITTEN, "b", "/z") == WRITTEN.replace('"/y"', '"/z"')
+    assert config_editing.set_url(WRITTEN, "b", "/z") == WRITTEN.replace('"/y"', '"/z"')
 
 
 @pytest.mark.parametrize(
@@ -118,24 +118,24 @@ def test_another_url_changes_that_value_only() -> None:
     ],
 )
 def test_remotes_can_be_changed_however_they_are_written(text: str) -> None:
-    assert urls(config.add_remote(text, "c", "z")) == {"a": "x", "b": "y", "c": "z"}
-    assert urls(config.remove_remote(text, "a")) == {"b": "y"}
-    assert urls(config.rename_remote(text, "a", "c")) == {"c": "x", "b": "y"}
-    assert urls(config.set_url(text, "a", "z")) == {"a": "z", "b": "y"}
+    assert urls(config_editing.add_remote(text, "c", "z")) == {"a": "x", "b": "y", "c": "z"}
+    assert urls(config_editing.remove_remote(text, "a")) == {"b": "y"}
+    assert urls(config_editing.rename_remote(text, "a", "c")) == {"c": "x", "b": "y"}
+    assert urls(config_editing.set_url(text, "a", "z")) == {"a": "z", "b": "y"}
 
 
 def test_a_remote_that_is_not_there_is_unknown() -> None:
-    for edit in (config.remove_remote, lambda text, name: config.set_url(text, name, "/z")):
+    for edit in (config_editing.remove_remote, lambda text, name: config_editing.set_url(text, name, "/z")):
         with pytest.raises(UnknownRemote):
             edit(WRITTEN, "nobody")
     with pytest.raises(UnknownRemote):
-        config.rename_remote(WRITTEN, "nobody", "c")
+        config_editing.rename_remote(WRITTEN, "nobody", "c")
 
 
 def test_a_name_that_is_taken_or_no_name_is_refused() -> None:
     names = ("b", "a b", "", "-a", "x" * 65, 'a]\nurl = "/evil"\n[remotes.b')
     for name, refused in zip(names, [RemoteExists, *[InvalidArgument] * 5], strict=True):
         with pytest.raises(refused):
-            config.add_remote(WRITTEN, name, "/z")
+            config_editing.add_remote(WRITTEN, name, "/z")
         with pytest.raises(refused):
-            config.rename_remote(WRITTEN, "a", name)
+            config_editing.rename_remote(WRITTEN, "a", name)
