@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from eventsync.errors import ConfigError
+from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, BrakeLimits
 from federation.transports.urls import without_secrets
 from journal import DamagedStore, Disk
 
@@ -26,6 +27,10 @@ DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "no
 REMOTE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 RemoteName = Annotated[str, StringConstraints(pattern=rf"^{REMOTE_NAME}$")]
 ItemType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+# How much one pull may bring of a known origin before a person has to look; 0 leaves everything to a person [K5].
+BrakeLimit = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 
 class Strict(BaseModel):
@@ -40,6 +45,8 @@ class Remote(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
     url: Annotated[str, StringConstraints(min_length=1, strict=True)]
+    max_changes: BrakeLimit | None = None  # None: as [limits] has it
+    max_deletions: BrakeLimit | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -59,6 +66,8 @@ class Limits(Strict):
 
     # Wall clock of one transfer [R1], for remotes that set no `deadline_seconds` of their own.
     transfer_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = 120
+    max_changes: BrakeLimit = BRAKE_CHANGES
+    max_deletions: BrakeLimit = BRAKE_DELETIONS
 
 
 class Config(Strict):
@@ -67,6 +76,15 @@ class Config(Strict):
     remotes: dict[RemoteName, Remote] = {}
     publish: Publish = Publish()
     limits: Limits = Limits()
+
+    def brake_limits(self, remote: str) -> BrakeLimits:
+        """How much one pull from a remote may bring [K5]; of a place without a name what holds for all."""
+        own = self.remotes.get(remote)
+        changes, deletions = (None, None) if own is None else (own.max_changes, own.max_deletions)
+        return BrakeLimits(
+            self.limits.max_changes if changes is None else changes,
+            self.limits.max_deletions if deletions is None else deletions,
+        )
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from eventsync.brake_report import Refused, kinds_of, load_document, refused, released_lines
 from eventsync.exits import exit_of
-from eventsync.inbox_report import BRAKED
 from eventsync.report import Document, error_document, key_of, short_origin, who_of
 from eventsync.text import clean
 
@@ -53,7 +53,6 @@ _HINTS: Final = {
     "incomplete": "nothing was changed: a later pull takes it when all of it is there",
     "refused": "nothing was changed; docs/format.md [F5] says what is checked",
     "fork": "nothing was changed; both heads are kept, docs/format.md [F5] says how to decide whom to believe",
-    "braked": BRAKED,
 }
 
 
@@ -132,6 +131,7 @@ def _origin_pull(found: OriginPull) -> Document:
         "candidates": found.candidates._asdict(),
         "refusal": refusal,
         "braked": found.braked,
+        "brake": load_document(found.load),
         "warnings": list(found.warnings),
     }
 
@@ -170,6 +170,7 @@ def status_document(status: Status) -> Document:
                 "state": found.state,
                 "pending": found.pending,
                 "held": found.held,
+                "brake": load_document(found.load),
                 "they_have_seq": found.they_have_seq,
                 "they_accepted": found.they_accepted,
                 "they_rejected": found.they_rejected,
@@ -259,10 +260,11 @@ def _remote_pull_lines(report: RemotePull) -> Iterator[str]:
         yield f"  {who_of(found.name, found.origin)}  {_RESULTS[found.result]}{records}{_open_words(found)}"
         for warning in found.warnings:
             yield f"    note: {clean(warning)}"
+        yield from released_lines(found)
 
 
 def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
-    """What went wrong in a pull or waits for a person, and what helps: for standard error, even with -q."""
+    """What went wrong in a pull, and what helps: for standard error, even with -q."""
     for report in run.remotes:
         where = report.name or report.url
         if report.error is not None:
@@ -271,8 +273,12 @@ def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
             who = f"{where}: {found.name or found.origin}"
             if found.refusal is not None and found.result != "stale":
                 yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _HINTS.get(str(found.result))
-            if found.braked:
-                yield f"{who}: more changes at once than usual, all of them are held for you", _HINTS["braked"]
+
+
+def pull_brakes(run: PullRun) -> Iterator[Refused]:
+    """What waits for a person because it was much at once: for standard error, even with -q."""
+    for report in run.remotes:
+        yield from refused(report)
 
 
 def pull_alarms(run: PullRun) -> Iterator[str]:
@@ -311,6 +317,8 @@ def status_lines(status: Status) -> Iterator[str]:
         yield f"  remote {clean(remote.name)}  {clean(remote.url)}  {last}{error}"
     for found in status.origins:
         yield _origin_line(found)
+        if found.load is not None:
+            yield f"    held by the brake: {kinds_of(found.load)}; `eventsync pull --confirm` releases them"
     if status.pending:
         yield f"  {open_line(status.pending, status.held)}"
     else:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventsync import attachments
+from eventsync.brake_report import BRAKED
 from eventsync.exits import TABLE
 from eventsync.report import Document, key_of, short_origin, table, who_of
 from eventsync.text import clean, clean_lines, pad, pretty_json, shorten, width
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from federation.merging import Change
     from federation.model import Candidate, DecisionReport, Left
 
-BRAKED: Final = "`eventsync inbox --all` shows them, `eventsync pull --confirm` releases them"
+_FEW_DELETIONS: Final = 3  # of one origin that a terminal shows one by one
 _LONGEST: Final = 2_000  # columns of one text on one line; what is longer is cut
 _ONE_LINE: Final = 100  # columns that a value may take beside its name; a longer one is shown in lines of its own
 
@@ -122,6 +123,27 @@ def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator
     ]
     if rows:
         yield from table(["ID", "VERDICT", "ENTITY", "FROM", "SUMMARY"], rows, columns)
+
+
+Deletions = Mapping[str, Sequence["Candidate"]]  # by origin
+
+
+def deletions_apart(found: Sequence[Candidate]) -> tuple[list[Candidate], Deletions]:
+    """Candidates without the deletions of an origin that offers many of them, and those."""
+    gone: dict[str, list[Candidate]] = {}
+    for candidate in found:
+        if candidate.verdict == "gone":
+            gone.setdefault(candidate.origin, []).append(candidate)
+    apart = {origin: deletions for origin, deletions in gone.items() if len(deletions) > _FEW_DELETIONS}
+    return [item for item in found if item.verdict != "gone" or item.origin not in apart], apart
+
+
+def deletion_lines(apart: Deletions) -> Iterator[str]:
+    """One line for the deletions of one origin."""
+    for origin, found in apart.items():
+        who = shorten(clean(found[0].origin_name), 40) or short_origin(origin)
+        names = ", ".join(key_of(item.item_type, item.item_id) for item in found[:_FEW_DELETIONS])
+        yield f"{len(found)} deletions from {who}: {names}, … `eventsync inbox --verdict gone` lists them"
 
 
 def _verdict_words(candidate: Candidate) -> str:

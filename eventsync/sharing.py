@@ -17,6 +17,7 @@ from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
 from eventsync.ways import Ways, check_settings
+from federation import braking
 from federation.deciding import Deciding
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
@@ -206,7 +207,8 @@ class Sharing:
         # That a git server takes no pushes shows after a person has said yes: a sync need not ask for that again.
         pushed |= parsed.kind == "git" and any(run.get("result") == "read_only" for run in runs)
         way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
-        return Remote(name, parsed.display, way, held, pushed, last, showed)
+        limits = self.config.brake_limits(name)
+        return Remote(name, parsed.display, way, held, pushed, last, showed, limits)
 
     # --- verbs ---
 
@@ -340,6 +342,7 @@ class Sharing:
             theirs.have_seq,
             *theirs.receipts,
             theirs.took_back,
+            braking.told(self.holdings, origin),
         )
 
     def remote_status(self, name: str) -> RemoteStatus:

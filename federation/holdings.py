@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from federation import mirrored
+from federation import braking, mirrored
 from federation.blobs import ref_in
 from federation.bridge import BridgeFolder, materialize_bridge
 from federation.causality import ForeignHead, Judgement, judge, same_payload
@@ -27,8 +27,6 @@ from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import (
     BLOB_BYTES_AT_ONCE,
     BLOBS_AT_ONCE,
-    BRAKE_CHANGES,
-    BRAKE_DELETIONS,
     NO_PAYLOAD,
     OPEN_CAP,
     Counts,
@@ -154,7 +152,7 @@ class Holdings:
         self.take_in_everything()
         self.judge_all()
         for origin in self.mirror.origins():
-            self._settle_brake(origin)
+            braking.settle(self, origin)
 
     def _refresh_in_memory(self) -> None:
         self.close()
@@ -185,20 +183,6 @@ class Holdings:
     def left_out(self) -> list[str]:
         """What could not be read of others, and is missing from all that is shown of them."""
         return [str(error) for error in self.damaged.values()]
-
-    def _settle_brake(self, origin: str) -> None:
-        """Decide a pending brake, and release one under which nothing is open any more [K5].
-
-        Not while the mirror cannot be read: what cannot be counted may be too much.
-        """
-        brake = None if origin in self.damaged else self.brake(origin)
-        if brake is None:
-            return
-        changes, deletions = self.index.open_after(origin, brake.after_seq)
-        if brake.pending and (changes > BRAKE_CHANGES or deletions > BRAKE_DELETIONS):
-            self.mirror.set_brake(origin, Brake(brake.after_seq, pending=False))
-        elif brake.pending or changes == 0:
-            self.mirror.release_brake(origin)
 
     def look(self) -> str | None:
         """Refresh before reading, if the lock is free; else why what is read may lack something."""
@@ -398,14 +382,13 @@ class Holdings:
 
     def counts(self, origin: str) -> Counts:
         """Open, settled and held candidates of an origin [K5]; none of one whose mirror cannot be read."""
-        try:
-            brake = self.brake(origin)
-        except DamagedFeed:
-            brake = None
+        load = None
+        with contextlib.suppress(DamagedFeed):
+            load = braking.held(self, origin)
         if origin in self.damaged:
             return Counts()
         opened, settled = self.index.counts(origin)
-        braked = 0 if brake is None or brake.pending else self.index.open_after(origin, brake.after_seq)[0]
+        braked = 0 if load is None else load.changes
         shown = min(opened - braked, OPEN_CAP)
         return Counts(shown, settled, opened - shown)
 

@@ -455,10 +455,11 @@ class Index:
         found = self._db.one(f"SELECT count(*) FROM heads WHERE {where}", arguments)
         return 0 if found is None else int(found[0])
 
-    def open_after(self, origin: str, seq: int) -> tuple[int, int]:
-        """(open rows, open tombstones) of an origin whose record came after a seq: what a brake looks at."""
-        later = f"origin = ? AND seq > ? AND {_OPEN}"
-        return self._count(later, origin, seq), self._count(f"{later} AND tombstone", origin, seq)
+    def open_after(self, origin: str, seq: int) -> list[tuple[str, str, int, int]]:
+        """(verdict, item type, tombstone, count) of open rows of an origin after a seq: what a brake looks at."""
+        kinds = "verdict, item_type, tombstone"
+        where = f"origin = ? AND seq > ? AND {_OPEN}"
+        return [*self._db.rows(f"SELECT {kinds}, count(*) FROM heads WHERE {where} GROUP BY {kinds}", (origin, seq))]
 
     def contents(self, origin: str) -> Contents:
         """All that is said of an origin, to be compared."""

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from federation.errors import DamagedFeed
 from federation.folder import FeedFolder
-from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX
+from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, BrakeLimits
 from journal import ORIGIN, BlobRef, Disk, is_temporary
 
 BRIDGE_PREFIX: Final = "brainclaw:"
@@ -24,10 +24,14 @@ _BRAKE_FILE: Final = "brake.json"
 
 
 class Brake(NamedTuple):
-    """Records after `after_seq` are left to a person; `pending` while it is not yet known whether they are too many."""
+    """Records after `after_seq` are left to a person; `pending` while it is not yet known whether they are too many.
+
+    The limits are those of the pull that set it: whoever decides it later goes by them.
+    """
 
     after_seq: int
     pending: bool
+    limits: BrakeLimits = BrakeLimits()
 
 
 class Mirror:
@@ -113,15 +117,23 @@ class Mirror:
             return None
         try:
             value = json.loads(data)
-            return Brake(int(value["after_seq"]), bool(value["pending"]))
-        except (ValueError, KeyError, TypeError):
+            limits = BrakeLimits(
+                int(value.get("max_changes", BRAKE_CHANGES)), int(value.get("max_deletions", BRAKE_DELETIONS))
+            )
+            return Brake(int(value["after_seq"]), bool(value["pending"]), limits)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise DamagedFeed("not a brake file", path=path) from None
 
     def set_brake(self, origin: str, brake: Brake) -> None:
         """Leave what comes after a seq to a person, durably and before it is taken."""
         self._disk.make_folder_durably(self.path(origin))
-        data = json.dumps({"after_seq": brake.after_seq, "pending": brake.pending}).encode() + b"\n"
-        self._disk.replace_durably(self.path(origin) / _BRAKE_FILE, data)
+        value = {
+            "after_seq": brake.after_seq,
+            "pending": brake.pending,
+            "max_changes": brake.limits.changes,
+            "max_deletions": brake.limits.deletions,
+        }
+        self._disk.replace_durably(self.path(origin) / _BRAKE_FILE, json.dumps(value).encode() + b"\n")
 
     def release_brake(self, origin: str) -> None:
         """A person looked, or there was nothing to look at."""

@@ -37,8 +37,8 @@ BLOBS_AT_ONCE: Final = 10_000  # of one origin, that are asked for in one pull; 
 BLOB_BYTES_AT_ONCE: Final = 1024 * 1024 * 1024  # of them, unpacked; as soon as there are so many the rest waits
 NO_PAYLOAD: Final = "its payload is not here"  # why a candidate is unreadable
 OPEN_CAP: Final = 1_000  # open candidates per origin that a terminal and `accept --all` see at once [K5]
-BRAKE_CHANGES: Final = 1_000
-BRAKE_DELETIONS: Final = 20
+BRAKE_CHANGES: Final = 1_000  # that one pull may bring from a known origin, before a person has to look [K5]
+BRAKE_DELETIONS: Final = 20  # of them
 
 
 class Slice(NamedTuple):
@@ -149,6 +149,36 @@ class Snooze(NamedTuple):
     until: str | None
 
 
+class BrakeLimits(NamedTuple):
+    """How much one pull may bring from a known origin before it is left to a person [K5]."""
+
+    changes: int = BRAKE_CHANGES
+    deletions: int = BRAKE_DELETIONS
+
+
+class Example(NamedTuple):
+    """A candidate as one of many."""
+
+    id: str
+    item_type: str
+    item_id: str
+    verdict: Verdict
+
+
+class Load(NamedTuple):
+    """What is open of an origin behind a seq: how much of which verdict and type, deletions, a few of them."""
+
+    kinds: Mapping[tuple[Verdict, str], int]
+    deletions: int
+    limits: BrakeLimits
+    examples: tuple[Example, ...]
+
+    @property
+    def changes(self) -> int:
+        """How many there are."""
+        return sum(self.kinds.values())
+
+
 class Candidate(NamedTuple):
     """The newest record of one foreign entity, as the inbox shows it. Everything in it is foreign text."""
 
@@ -234,6 +264,7 @@ class OriginPull(NamedTuple):
     refusal: Refusal | None = None
     braked: bool = False
     warnings: tuple[str, ...] = ()
+    load: Load | None = None  # what the brake holds, or what a person released just now
 
 
 class Vanished(NamedTuple):
@@ -288,3 +319,4 @@ class OriginStatus(NamedTuple):
     they_accepted: int
     they_rejected: int
     they_took_back: bool | None = None  # whether they read our newest redaction; None when there is none, or unknown
+    load: Load | None = None  # what the brake holds

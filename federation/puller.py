@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from federation import bridge
+from federation import braking, bridge
 from federation.abreast import Errand, abreast, away
 from federation.brainclaw import project_id
 from federation.bridge import BridgeSource
@@ -21,7 +21,7 @@ from federation.errors import DamagedFeed, FederationError, SourceUnavailable
 from federation.fetching import Checked, fetch_blobs, fetch_feed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX, Brake
-from federation.model import HEAD_FILE, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
+from federation.model import HEAD_FILE, BrakeLimits, Counts, Head, OriginPull, Refusal, RemotePull, Result, Vanished
 from federation.quarantine import KEPT_RESULTS
 from federation.taking_back import copies_here
 from federation.transports import Transport
@@ -40,6 +40,7 @@ class Remote(NamedTuple):
     pushed_before: bool = False  # a push to here worked once
     found_last: frozenset[str] = frozenset()  # origins of others whose feeds the last pull found here
     showed_before: bool = False  # one under the origin in force did
+    limits: BrakeLimits = BrakeLimits()  # how much a pull from here may bring at once [K5]
 
 
 class Settings(NamedTuple):
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
 
     confirm: bool = False  # a person lifts the brake
     dry_run: bool = False  # verify and report, keep nothing
+    limits: BrakeLimits = BrakeLimits()  # of the remote
 
 
 def pull(
@@ -72,6 +74,7 @@ def pull(
 
 
 async def _pull_remote(holdings: Holdings, remote: Remote, area: Path, settings: Settings) -> RemotePull:
+    settings = settings._replace(limits=remote.limits)
     try:
         place = await away(remote.connect)
         if isinstance(place, BridgeSource):
@@ -147,18 +150,17 @@ def _keep(
     holdings.mirror.take_blobs(origin, blobs)
     if found.slices or held is None:
         if found.pin is not None and holdings.mirror.brake(origin) is None:
-            holdings.mirror.set_brake(origin, Brake(found.pin.seq, pending=True))
+            holdings.mirror.set_brake(origin, Brake(found.pin.seq, pending=True, limits=settings.limits))
         holdings.mirror.take(origin, found.slices, found.head.raw)
         holdings.index.add_marks(origin, found.marks)
     elif held != found.head.raw:
         holdings.mirror.replace_head(origin, found.head.raw)
-    if settings.confirm:
-        holdings.mirror.release_brake(origin)
+    released = braking.release(holdings, origin) if settings.confirm else None
     if found.slices or held is None or blobs or redacted or settings.confirm:
         holdings.refresh()
     if origin in holdings.damaged:
         raise holdings.damaged[origin]
-    return _report(holdings, origin, _result(found), found.records)
+    return _report(holdings, origin, _result(found), found.records, released)
 
 
 def _result(found: Checked) -> Result:
@@ -167,7 +169,7 @@ def _result(found: Checked) -> Result:
     return Result.UPDATED if found.slices else Result.UP_TO_DATE
 
 
-def _report(holdings: Holdings, origin: str, result: Result, records: int) -> OriginPull:
+def _report(holdings: Holdings, origin: str, result: Result, records: int, released: Brake | None = None) -> OriginPull:
     brake = holdings.brake(origin)
     return OriginPull(
         origin,
@@ -183,6 +185,7 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int) -> Or
             *_contradictions(holdings, origin),
             *_copies(holdings, origin),
         ),
+        load=braking.told(holdings, origin, released),
     )
 
 
@@ -276,11 +279,10 @@ async def _pull_bridge(holdings: Holdings, source: BridgeSource, settings: Setti
 def _keep_bridge(holdings: Holdings, origin: str, found: bridge.Copy, settings: Settings) -> OriginPull:
     folder, before = holdings.bridge(origin), holdings.pin(origin)
     if found.changed and not folder.is_new() and holdings.mirror.brake(origin) is None:
-        holdings.mirror.set_brake(origin, Brake(before, pending=True))
+        holdings.mirror.set_brake(origin, Brake(before, pending=True, limits=settings.limits))
     if found.touched:
         folder.store(found.state, found.changed)
-    if settings.confirm:
-        holdings.mirror.release_brake(origin)
+    released = braking.release(holdings, origin) if settings.confirm else None
     records = holdings.materialize(origin)
     holdings.refresh()
-    return _report(holdings, origin, found.result, records)
+    return _report(holdings, origin, found.result, records, released)

@@ -217,6 +217,7 @@ class Draft(NamedTuple):
     context: Mapping[str, int] | None = None  # None: authored here, on top of the local head [K2]
     claims: Mapping[str, int] | None = None
     blob: BlobRef | None = None  # instead of a payload: one that `Store.keep_payload` keeps already
+    agent: str | None = None  # who says so, where that is not who writes the batch
 
 
 class Place(NamedTuple):

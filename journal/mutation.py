@@ -238,7 +238,7 @@ def _record(draft: Draft, seq: int, now: str, author: Author, machine: Machine) 
         seq=seq,
         ts=now,
         writer=machine.writer,
-        agent=author.agent,
+        agent=draft.agent or author.agent,
         agent_id=author.agent_id,
         session_id=author.session_id,
         action=draft.action,

@@ -124,6 +124,9 @@ def pull(console: Console, remote: str | None, everywhere: bool, confirm: bool, 
 
 def _tell_pulled(console: Console, found: Sharing, run: PullRun) -> None:
     _tell(console, exchange_report.pull_lines(run), exchange_report.pull_problems(run))
+    for brake in exchange_report.pull_brakes(run):
+        console.error(brake.message, None)
+        console.error_lines([*brake.lines, f"hint: {brake.hint}"])
     _alarm(console, exchange_report.pull_alarms(run))
     for warning in exchange_report.pull_warnings(run):
         console.warn(warning)

@@ -114,8 +114,12 @@ def _show(console: Console, found: Sharing, everything: Sequence[Candidate], wan
     """The table, and what it leaves out."""
     awake = [candidate for candidate in everything if candidate.snoozed is None or wanted.settled_too]
     shown = [candidate for candidate in awake if wanted.settled_too or not candidate.held]
+    apart: inbox_report.Deletions = {}
+    if console.columns is not None and wanted.verdict is None and not wanted.settled_too:
+        shown, apart = inbox_report.deletions_apart(shown)
     rows = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
     console.answer_table(inbox_report.candidate_lines(rows, console.columns))
+    console.answer(inbox_report.deletion_lines(apart))
     if len(shown) > len(rows):
         console.note(f"{len(shown) - len(rows)} more; --limit {len(shown)} shows them")
     if not awake:

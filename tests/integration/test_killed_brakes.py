@@ -9,6 +9,7 @@ import pytest
 
 from eventsync.sharing import Sharing
 from federation.inbox import Filter
+from federation.mirror import Brake
 from federation.model import BRAKE_CHANGES
 from tests.doubles.disks import Died, QuickDisk
 from tests.integration.forger import Forger
@@ -83,7 +84,7 @@ def test_a_brake_holds_or_releases_whatever_was_killed(
     pull(reader)
     brake = reader.holdings.mirror.brake(forger.origin)
     assert (brake is not None) == (count == MANY)
-    assert brake is None or brake == (1, False)
+    assert brake is None or brake == Brake(1, False)
     here = [] if count == MANY else [f"more{number}" for number in range(count)]
     if next_command is not accept:
         here = ["p0", *here]
