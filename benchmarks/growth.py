@@ -9,12 +9,13 @@ from typing import NamedTuple
 from benchmarks.feeds import entities
 from benchmarks.stores import make_store, open_store
 from federation.holdings import Holdings
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
 from federation.puller import Remote
 from federation.pusher import push
 from federation.transports.git import GitTransport
 from federation.transports.git_settings import GitSettings
 from federation.transports.urls import GitUrl, parse
+from federation.withholding import PublishSettings
 from tests.servers.working import in_this_process
 
 

@@ -24,8 +24,9 @@ from benchmarks.stores import make_store, open_store, remote_at
 from benchmarks.watch import Seen, watch
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, Result
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
 from federation.puller import Settings, pull
+from federation.withholding import PublishSettings
 
 Answer = dict[str, Any]
 _REPEATS: Final = 7

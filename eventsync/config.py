@@ -13,20 +13,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from eventsync.errors import ConfigError
 from federation.model import BRAKE_CHANGES, BRAKE_DELETIONS, BrakeLimits
 from federation.transports.urls import without_secrets
+from federation.withholding import DEFAULT_TYPES, path_pattern
 from journal import DamagedStore, Disk
 
 CONFIG_FILE: Final = "config.toml"
-# Everything else is private until it is listed [F1].
-DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
-
 REMOTE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 RemoteName = Annotated[str, StringConstraints(pattern=rf"^{REMOTE_NAME}$")]
 ItemType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+EntityName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}/[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+def _names_files(glob: str) -> str:
+    path_pattern(glob)  # ValueError when it names none
+    return glob
+
+
+Glob = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_names_files)]
 
 
 # How much one pull may bring of a known origin before a person has to look; 0 leaves everything to a person [K5].
@@ -57,7 +65,10 @@ class Remote(BaseModel):
 class Publish(Strict):
     """`[publish]`: what others may see [F1]."""
 
-    types: tuple[ItemType, ...] = DEFAULT_TYPES
+    types: tuple[ItemType, ...] = DEFAULT_TYPES  # everything else is private until it is listed
+    withhold_tags: tuple[Tag, ...] = ()
+    only_tags: tuple[Tag, ...] = ()
+    withhold_paths: tuple[Glob, ...] = ()
     saw: Annotated[bool, Field(strict=True)] = True  # tell others how far we have read them [F2]
 
 
@@ -125,7 +136,8 @@ def _what(keys: list[str], error: Mapping[str, Any]) -> str:
         return f"unknown key {key!r}"
     if error["loc"][-1:] == ("[key]",):
         return not_a_name(keys[-1])
-    return f"{key}: {str(error['msg'])[:1].lower()}{str(error['msg'])[1:]}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}"
 
 
 def _line_in(message: str, text: str) -> int | None:

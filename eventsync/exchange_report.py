@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _REASONS: Final = {
     "type": "type is not in [publish].types",
     "private": "private",
+    "tag": "kept back by its tags ([publish].withhold_tags, only_tags)",
+    "path": "names a file that is kept back ([publish].withhold_paths)",
+    "entity": "about an entity that was kept back before",
+    "unreadable": "cannot be read here, so nobody knows whether its tags and paths keep it back",
+    "redacted": "redacted before anybody saw it",
     "internal": "the journal's own",
     "void": "of a batch that was never finished",
     "torn": "lost in a crash before it was acknowledged",

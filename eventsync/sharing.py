@@ -24,13 +24,14 @@ from federation.holdings import Holdings
 from federation.inbox import Inbox
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import OriginPull, OriginStatus, PublishReport, PushReport, RemotePull, Result
-from federation.publisher import Plan, PublishSettings, explain, publish
+from federation.publisher import Plan, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
 from federation.receipts import standing
 from federation.redaction import newest_redaction
 from federation.taking_back import copies_here
 from federation.transports import urls
+from federation.withholding import PublishSettings
 from journal import JournalError, Store, moved_words
 
 if TYPE_CHECKING:
@@ -258,7 +259,14 @@ class Sharing:
         return frozenset(self.config.publish.types)
 
     def _publish_settings(self) -> PublishSettings:
-        return PublishSettings(self.published_types, self.config.publish.saw)
+        table = self.config.publish
+        return PublishSettings(
+            self.published_types,
+            table.saw,
+            withhold_tags=frozenset(table.withhold_tags),
+            only_tags=frozenset(table.only_tags),
+            withhold_paths=table.withhold_paths,
+        )
 
     # --- inbox ---
 

@@ -11,9 +11,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from federation import feed
 from federation.errors import DamagedFeed, SecretFound
@@ -21,29 +19,14 @@ from federation.feed import FeedLine
 from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
+from federation.outgoing import Outgoing
 from federation.own_head import Saw, next_head, previous_of, remember, start_of, tiers_of
 from federation.packing import pack
 from federation.redaction import finish_feed
 from federation.secrets import find_secret
 from federation.verification import State
-from journal import (
-    JOURNAL_TYPE,
-    DamagedStore,
-    Entry,
-    Position,
-    Store,
-    decode_record,
-    is_temporary,
-)
-
-DEFAULT_TYPES: Final = ("plan", "decision", "trap", "constraint", "handoff", "note")
-
-
-class PublishSettings(NamedTuple):
-    """What a person configured under [publish]."""
-
-    types: frozenset[str] = frozenset(DEFAULT_TYPES)
-    saw: bool = True
+from federation.withholding import PublishSettings
+from journal import DamagedStore, Store, decode_record, is_temporary
 
 
 class Plan(NamedTuple):
@@ -67,7 +50,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
         finish_feed(holdings)
         own.forget_cached()
         head = _known_head(store, own)
-        new = _News(store, settings, head, position)
+        new = Outgoing(holdings, settings, head, position)
         if not allow_secrets:
             _refuse_secrets(store, new.lines())
         saw = holdings.saw() if settings.saw else {}
@@ -98,7 +81,7 @@ def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
         position = store.settle()
         holdings.own.forget_cached()
         withheld: list[Withheld] = []
-        new = _News(store, settings, _known_head(store, holdings.own), position)
+        new = Outgoing(holdings, settings, _known_head(store, holdings.own), position)
         published, secrets = 0, []
         for line in new.lines(withheld.append):
             published += line.kind == feed.RECORD_KIND
@@ -124,103 +107,6 @@ def _known_head(store: Store, own: FeedFolder) -> Head | None:
 
 
 # --- what goes out ---------------------------------------------------------------------------------------------------
-
-
-def _ignore(_: Withheld) -> None:
-    """Nobody asked what is withheld."""
-
-
-class _News:
-    """What the journal has that the feed has not, read anew each time it is asked for: it may be large."""
-
-    def __init__(self, store: Store, settings: PublishSettings, head: Head | None, position: Position) -> None:
-        self._store = store
-        self._settings = settings
-        self._head = head
-        self._end = position.seq
-        last = start_of(store) if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
-        self._last, self._last_c = last.seq, last.c.hex()
-        self.is_empty = self._end <= self._last
-        self._private = self._private_entities()
-        self.position = position
-
-    def lines(self, withheld: Callable[[Withheld], None] = _ignore) -> Iterator[FeedLine]:
-        """The feed lines to add: records verbatim, and skips, cut where this publish ends and never joined [F1]."""
-        at, skip = self._last, None
-        for entry, origin in self._entries():
-            seq, c = entry.record.seq, entry.line.c
-            for torn in range(at + 1, seq):
-                withheld(Withheld(torn, JOURNAL_TYPE, None, "torn"))
-            reason = "former" if origin != self._store.origin else self._why_withheld(entry)
-            if reason is None:
-                if skip is not None:
-                    yield skip
-                    skip = None
-                if seq != at + 1:
-                    raise DamagedFeed(f"seq {at + 1} to {seq - 1} are missing from the journal", seq=at + 1, rule="J1")
-                has_blob = entry.record.payload_ref is not msgspec.UNSET
-                yield FeedLine(feed.RECORD_KIND, seq, seq, c, entry.line.data, has_blob)
-            else:
-                withheld(Withheld(seq, entry.record.item_type, entry.record.item_id, reason))
-                first = skip.first if skip is not None else at + 1
-                skip = FeedLine(feed.SKIP_KIND, first, seq, c, feed.skip_line(first, seq, c))
-            at = seq
-        if skip is not None:
-            yield skip
-
-    def _entries(self) -> Iterator[tuple[Entry, str]]:
-        """Journal entries after the last publish, void ones too, with the origin they were written under.
-
-        Begins to read where that publish ended.
-        """
-        if self.is_empty:
-            return
-        start = self._reading_start()
-        joined = self._last == 0 or start.seq == self._last
-        for gap in self._store.gaps(start):
-            for bad in gap.bad:
-                if bad.broken:
-                    text = f"the journal is damaged at byte {bad.offset}; a feed of it could never be verified"
-                    raise DamagedFeed(text, path=gap.segment.path, rule="J7")
-            for entry in gap.entries:
-                if entry.record.seq == self._last:
-                    joined = entry.record.c == self._last_c
-                if self._last < entry.record.seq <= self._end:
-                    if not joined:
-                        text = f"the feed does not end with our record of seq {self._last}"
-                        raise DamagedFeed(text, seq=self._last, rule="T1")
-                    yield entry, gap.origin
-
-    def _reading_start(self) -> Position:
-        kept = (self._store.published() or {}).get("position")
-        if kept is not None and (kept[0], kept[1]) == (self._last, self._last_c):
-            position = Position(kept[0], bytes.fromhex(kept[1]), *kept[2:])
-            if self._store.fits(position):
-                return position
-        return self._store.position_at(max(self._last - 1, 0))
-
-    def _private_entities(self) -> frozenset[tuple[str, str | None]]:
-        """Entities that are private as of their newest record: nothing of them that is unpublished goes out [F1]."""
-        private: set[tuple[str, str | None]] = set()
-        for entry, _ in self._entries():
-            key = (entry.record.item_type, entry.record.item_id)
-            if entry.record.private and not entry.void:
-                private.add(key)
-            elif not entry.void:
-                private.discard(key)
-        return frozenset(private)
-
-    def _why_withheld(self, entry: Entry) -> str | None:
-        record = entry.record
-        if entry.void:
-            return "void"
-        if record.item_type == JOURNAL_TYPE:
-            return None if record.action == "redact" and not record.private else "internal"
-        if record.redacted:  # nobody saw it, and nobody needs to see that it is gone
-            return "redacted"
-        if record.private or (record.item_type, record.item_id) in self._private:
-            return "private"
-        return None if record.item_type in self._settings.types else "type"
 
 
 def _refuse_secrets(store: Store, lines: Iterable[FeedLine]) -> None:
@@ -259,7 +145,9 @@ def _with_blobs(
 # --- writing it ------------------------------------------------------------------------------------------------------
 
 
-def _write(store: Store, own: FeedFolder, head: Head | None, new: _News, saw: Saw, lines: Iterable[FeedLine]) -> Head:
+def _write(
+    store: Store, own: FeedFolder, head: Head | None, new: Outgoing, saw: Saw, lines: Iterable[FeedLine]
+) -> Head:
     """Write new slices, merged ones, then the head, each durable before the next [F4]."""
     store.disk.make_folder_durably(own.folder)
     state = start_of(store) if head is None else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))

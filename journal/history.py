@@ -7,7 +7,8 @@ those lines decoded, that name it: our own lines spell a type and an id in one w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -35,6 +36,8 @@ class Query(NamedTuple):
 
 
 _EVERYTHING: Final = Query()
+_FEW_NAMES: Final = 8  # so many are looked for one by one
+_SPELLED: Final = re.compile(rb'"item_type":"[^"\\]*","item_id":"[^"\\]*"')
 
 
 class Told(NamedTuple):
@@ -144,6 +147,26 @@ class History:
             yield from reversed([*self._told(segment, query)])
         self._refuse_without_beginning(segments, query)
 
+    def newest_of(self, keys: Collection[Key], until: int) -> dict[Key, Record]:
+        """The newest record up to a seq that changed each of some entities, in one walk from that end.
+
+        Stubs of redacted records are passed over; entities that have no other are left out. DamagedStore when older
+        segments are gone, and may hold what was not found.
+        """
+        left, found = set(keys), dict[Key, Record]()
+        segments = self._segments(Query(until=until))
+        for segment in reversed(segments):
+            if not left:
+                return found
+            for told in reversed([*self._told(segment, Query(until=until), left)]):
+                key = (told.record.item_type, told.record.item_id or "")
+                if key in left and changes_entity(told.record) and not told.record.redacted:
+                    found[key] = told.record
+                    left.remove(key)
+        if left:
+            self._refuse_without_beginning(segments, Query(until=until))
+        return found
+
     def _segments(self, query: Query) -> Sequence[Segment]:
         """The segments that may hold what is asked for, by their names [J8]."""
         segments = [segment for segment in self._log.segments() if segment.first_seq <= query.until]
@@ -155,13 +178,15 @@ class History:
         if not segments or segments[0].first_seq > query.since + 1:
             self._log.start()
 
-    def _told(self, segment: Segment, query: Query) -> Iterator[Told]:
+    def _told(self, segment: Segment, query: Query, keys: Collection[Key] | None = None) -> Iterator[Told]:
+        """The records of a segment that are asked for; with `keys` at least those about these entities."""
         header, start = self._log.header(segment)
         if query.origin not in (None, header.origin_store_id):
             return
         data = self._log.read(segment.first_seq, start)
-        named = b"" if query.entity is None else _as_it_is_spelled(query.entity)
-        if named not in data:
+        keys = keys if query.entity is None else [query.entity]
+        named = None if keys is None else _naming(map(_as_it_is_spelled, keys), data)
+        if named is not None and named(data) is None:
             return
         lines = [line for line in scan(data, start, bytes.fromhex(header.prev_c)) if isinstance(line, Line)]
 
@@ -177,16 +202,30 @@ class History:
                 yield Told(entry.record, header.origin_store_id, entry, segment.first_seq)
 
 
+def _naming(names: Iterable[bytes], data: bytes) -> Callable[[bytes], object]:
+    """What finds one of the names in bytes of a segment; of many, only those in `data` are looked for."""
+    wanted = list(names)
+    if len(wanted) > _FEW_NAMES:
+        there = set(_SPELLED.findall(data))
+        wanted = [name for name in wanted if name in there]
+    return re.compile(b"|".join(map(re.escape, wanted)) if wanted else b"(?!)").search
+
+
 def _as_it_is_spelled(key: Key) -> bytes:
     """How every line of our own names an entity; what is no id of ours is in no line [J10]."""
     return f'"item_type":"{key[0]}","item_id":"{key[1]}"'.encode("utf-8", "backslashreplace")
 
 
-def _entries(lines: Sequence[Line], named: bytes, decode: Callable[[Line], Record]) -> Iterator[Entry]:
-    """The entries of lines that hold some bytes. A batch is decoded as a whole: it counts when all of it is there."""
+def _entries(
+    lines: Sequence[Line], named: Callable[[bytes], object] | None, decode: Callable[[Line], Record]
+) -> Iterator[Entry]:
+    """The entries of lines in which `named` finds something.
+
+    A batch is decoded as a whole: it counts when all of it is there.
+    """
     at = 0
     while at < len(lines):
-        if named not in lines[at].data:
+        if named is not None and named(lines[at].data) is None:
             at += 1
             continue
         record = decode(lines[at])
@@ -197,7 +236,7 @@ def _entries(lines: Sequence[Line], named: bytes, decode: Callable[[Line], Recor
         if entries[at - first].void:  # a crash was here: no batch tells any more where the next begins
             first, batch = 0, lines
             entries = mark_void([(line, decode(line)) for line in lines])
-        yield from (entry for entry in entries[at - first :] if named in entry.line.data)
+        yield from (entry for entry in entries[at - first :] if named is None or named(entry.line.data) is not None)
         at = first + len(batch)
 
 

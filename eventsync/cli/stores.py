@@ -43,7 +43,7 @@ def init(console: Console, folder: Path | None, name: str | None, track: bool) -
 
 
 def _published_types() -> Collection[str]:
-    from federation.publisher import DEFAULT_TYPES
+    from federation.withholding import DEFAULT_TYPES
 
     return DEFAULT_TYPES
 

@@ -21,8 +21,9 @@ from benchmarks.stores import directory, make_store, open_store
 from benchmarks.watch import Seen, watch
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, OriginPull, PublishReport, Result
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
 from federation.puller import Settings, pull
+from federation.withholding import PublishSettings
 from journal import Store
 from tests.acceptance.people import Person
 

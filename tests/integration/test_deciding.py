@@ -12,7 +12,8 @@ from eventsync.sharing import Sharing
 from federation.errors import DecisionNeeded, NoSuchCandidate
 from federation.inbox import Filter
 from federation.model import Candidate, Verdict
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
+from federation.withholding import PublishSettings
 from journal import InvalidInput, Record
 from tests.integration.forger import Forger
 from tests.integration.world import (

@@ -12,7 +12,8 @@ import pytest
 
 from eventsync.sharing import Sharing, sharing
 from federation.errors import DamagedFeed
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
+from federation.withholding import PublishSettings
 from journal import MAX_NAME_CHARS, InvalidInput, Store
 from tests.doubles.disks import QuickDisk
 from tests.integration.world import World, each_slice, head_of, only, own_feed, pull, put, share, tree

@@ -16,7 +16,8 @@ from federation.audit import audit
 from federation.errors import DamagedFeed, SecretFound
 from federation.feed import parse_skip
 from federation.model import HEAD_FILE, Result
-from federation.publisher import PublishSettings, publish
+from federation.publisher import publish
+from federation.withholding import PublishSettings
 from journal import Draft
 from tests.doubles.disks import CountingDisk, Died, FaultyDisk
 from tests.integration.world import (

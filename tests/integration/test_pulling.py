@@ -319,7 +319,8 @@ def test_what_a_machine_is_doing_is_never_a_candidate(world: World) -> None:
     for item_type in ("claim", "session", "agent_run", "runtime_note"):
         put(author, "x", item_type=item_type)
     put(author, "p1")
-    from federation.publisher import PublishSettings, publish
+    from federation.publisher import publish
+    from federation.withholding import PublishSettings
 
     publish(author.holdings, PublishSettings(frozenset(["plan", "claim", "session", "agent_run", "runtime_note"])))
     author.push(author.remotes(None))
