@@ -58,7 +58,7 @@ def test_only_what_is_tagged_goes_out_where_a_person_says_so() -> None:
         {"steps": [{"inner": {"file": "./secret/plan.md"}}]},
         {"File_Path": "Secret\\Plan.md"},
         {"files_touched": [["secret/plan.md"]]},
-        {"path": "/work/project/secret/plan.md"},
+        {"path": "/srv/project/secret/plan.md"},
         {"path": "src/../secret/plan.md"},
         {"path": "secret//plan.md"},
         {"path": " secret/./plan.md "},
