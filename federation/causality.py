@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from federation.merging import same_json
 from federation.model import Verdict
-from journal import MAX_CONTEXT_ENTRIES, InvalidInput, LocalHead, Version, check_payload
+from journal import MAX_CONTEXT_ENTRIES, InvalidInput, LocalHead, Ref, Version, check_payload
 
 
 class ForeignHead(NamedTuple):
@@ -200,6 +200,15 @@ def _ordered(foreign: ForeignHead, local: LocalHead, facts: Facts) -> Judgement:
         else:
             unsure = (origin, seq)  # until that is shown
     return Judgement(Verdict.CONFLICT, None, lie, unsure)
+
+
+def covers(cause: Ref, foreign: ForeignHead, shows_the_same: Callable[[], bool]) -> bool:
+    """Whether a decision on the version of a foreign head covers that head; `cause` is the record it was taken on [K5].
+
+    Who decides on a copy has seen the copy, which may be a false one of a version that nobody here can look at. Another
+    record of the same version is covered only when it shows the same.
+    """
+    return cause in ((foreign.origin, foreign.seq), foreign.version[:2]) or shows_the_same()
 
 
 def includes(foreign: ForeignHead, local: LocalHead, version: Version, facts: Facts) -> bool:

@@ -16,10 +16,10 @@ from federation.index import Row
 from federation.materializer import row_at
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import OPEN_VERDICTS, Candidate
-from journal import LocalHead, Ref, Version
+from federation.settling import Decisions, covering, decided_by
+from journal import LocalHead, Ref
 
 _Key = tuple[str, str]
-_Settled = set[tuple[Version, _Key]]
 
 
 def candidates_at(inbox: Inbox, seq: int, wanted: Filter, *, payloads: bool = False) -> Iterator[Candidate]:
@@ -51,14 +51,13 @@ def _is_wanted(candidate: Candidate, wanted: Filter) -> bool:
     return wanted.settled_too or candidate.verdict in OPEN_VERDICTS
 
 
-def _decisions(inbox: Inbox, seq: int) -> tuple[_Settled, Mapping[tuple[str, _Key], int]]:
+def _decisions(inbox: Inbox, seq: int) -> tuple[Decisions, Mapping[tuple[str, _Key], int]]:
     """What was settled up to a seq, and after it the foreign record that was decided about first, by candidate."""
     holdings, store = inbox.holdings, inbox.holdings.store
-    settled: _Settled = set()
+    settled = Decisions()
     for record in store.decisions(seq):
-        for found in holdings.decided_by(record):
-            name = (Version(*found[:3]), (found.item_type, found.item_id))
-            (settled.add if found.action in ("accept", "reject") else settled.discard)(name)
+        for found in decided_by(holdings, record):
+            (settled.add if found.action in ("accept", "reject") else settled.discard)(found)
     later: dict[tuple[str, _Key], int] = {}
     for record in store.decisions(store.position().seq, since=seq):
         if record.item_id is not None:
@@ -75,16 +74,14 @@ def _then(inbox: Inbox, newest: Row, decided_later: Mapping[tuple[str, _Key], in
     return row_at(inbox.holdings.mirror.feed(newest.origin), newest.origin, shown) or newest
 
 
-def _judged(inbox: Inbox, row: Row, heads: Mapping[_Key, LocalHead], settled: _Settled) -> Row:
+def _judged(inbox: Inbox, row: Row, heads: Mapping[_Key, LocalHead], settled: Decisions) -> Row:
     """The row with the verdict of then [K3]."""
     holdings, foreign = inbox.holdings, row.foreign_head()
     local = heads.get((row.item_type, row.item_id))
-    own = Version(row.origin, row.seq, row.digest[:12])
-    entities = ((row.item_type, row.item_id), ("", ""))
     found = judge(
         foreign,
         local,
-        decided=any((version, entity) in settled for version in (foreign.version, own) for entity in entities),
+        decided=covering(holdings, row, settled.on) is not None,
         same_payload=lambda: local is not None and holdings.is_same_payload(row, local),
         facts=holdings.facts,
     )

@@ -16,12 +16,12 @@ from typing import Final
 from federation import braking, mirrored
 from federation.blobs import ref_in
 from federation.bridge import BridgeFolder, materialize_bridge
-from federation.causality import ForeignHead, Judgement, judge, same_payload
+from federation.causality import Judgement, judge, same_payload
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.evidence import Evidence
 from federation.feed import parse_skip
 from federation.folder import FeedFolder
-from federation.index import Decision, Index, Row
+from federation.index import Index, Row
 from federation.materializer import fails_schema, materialize
 from federation.mirror import BRIDGE_PREFIX, Brake, Mirror
 from federation.model import (
@@ -34,24 +34,20 @@ from federation.model import (
 )
 from federation.own_feeds import OwnFeeds
 from federation.quarantine import Quarantine
+from federation.settling import covering, decided_by, version_named
 from federation.staging import staging_folder
 from federation.taking_back import take_back_everywhere
 from journal import (
-    ActionClass,
     CacheUnreadable,
     DamagedStore,
-    Decided,
     DiskFailed,
-    FormatTooNew,
     LocalHead,
     Record,
     Ref,
     Store,
     StoreLocked,
     Version,
-    decode_record,
     drop,
-    split_c,
 )
 
 _JUDGED_AT_ONCE: Final = 2_000
@@ -245,49 +241,15 @@ class Holdings:
         if kept is None:  # all that was ever decided is known without reading the log
             position = self.store.position()
             found = self.store.decisions(position.seq)
-            self.index.apply_local((), (), [own for record in found for own in self.decided_by(record)], position)
+            self.index.apply_local((), (), [own for record in found for own in decided_by(self, record)], position)
             return
         for gap in self.store.gaps(kept):
             records = [entry.record for entry in gap.entries if not entry.void]
-            decided = [found for record in records for found in self.decided_by(record)]
+            decided = [found for record in records for found in decided_by(self, record)]
             touched = [(record.item_type, record.item_id) for record in records if record.item_id is not None]
-            causes = [_version(record.cause or "") for record in records if record.item_id is None]
+            causes = [version_named(record.cause) for record in records if record.item_id is None]
             unnamed = [Ref(*cause[:2]) for cause in causes if cause is not None]
             self.index.apply_local(touched, unnamed, decided, gap.position)
-
-    def decided_by(self, record: Record | Decided) -> Iterator[Decision]:
-        """What a record decides: every accept of any kind, every reject, what delays and what undoes one [K3] [K5]."""
-        version = self.version_decided(record)
-        if version is not None:
-            entity = ("", "") if record.item_id is None else (record.item_type, record.item_id)
-            action = record.action if record.action_class is ActionClass.DECISION else "accept"
-            yield Decision(*version, *entity, action, record.seq)
-
-    def version_decided(self, record: Record | Decided) -> Version | None:
-        """The authored version that a record of ours decides about; None for what decides nothing."""
-        accepts = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
-        if record.cause is None or not (accepts or record.action_class is ActionClass.DECISION):
-            return None
-        root = None if record.root is None else _version(record.root)
-        is_ours = root is not None and accepts and self.is_self(*root[:2])  # an accept that was undone twice
-        return self.version_of_cause(record.cause) if record.root is None or is_ours else root
-
-    def version_of_cause(self, cause: str) -> Version | None:
-        """The authored version behind a record that was accepted over a conflict: our record names only its cause.
-
-        Of a record that cannot be read it is the record alone.
-        """
-        version = _version(cause)
-        line = None if version is None else self.mirrored_line(version.origin, version.seq)
-        parts = None if line is None else split_c(line)
-        if version is None or line is None or parts is None:
-            return version
-        try:
-            root = decode_record(line).root
-        except (DamagedStore, FormatTooNew):
-            root = None
-        own = Version(version.origin, version.seq, parts[1].hex()[:12])
-        return own if root is None else _version(root) or own
 
     def judge_all(self) -> None:
         """Compute every verdict that is not known, and keep it; what a damaged mirror holds waits for its repair."""
@@ -318,7 +280,7 @@ class Holdings:
         return judge(
             foreign,
             local,
-            decided=anything_decided and self._is_decided(foreign),
+            decided=anything_decided and covering(self, row, self.index.decided_on) is not None,
             same_payload=lambda: local is not None and self.is_same_payload(row, local),
             facts=self.facts,
         )
@@ -328,13 +290,6 @@ class Holdings:
         if self.index.is_missing(row.origin, blob):
             return NO_PAYLOAD
         return fails_schema(row.item_type, self.payload_bytes(row) or b"")
-
-    def _is_decided(self, foreign: ForeignHead) -> bool:
-        """Whether we decided about the version, or about this very record of it."""
-        own = Version(foreign.origin, foreign.seq, foreign.digest[:12])
-        return any(
-            self.index.is_decided(version, foreign.item_type, foreign.item_id) for version in {foreign.version, own}
-        )
 
     def is_same_payload(self, row: Row, local: LocalHead) -> bool:
         """Whether both payloads are the same JSON value; one that cannot be read is never the same."""
@@ -441,14 +396,6 @@ class Holdings:
         self._drop_index()
         self.store.disk.remove_tree(self.folder / "staging")
         self.refresh()
-
-
-def _version(text: str) -> Version | None:
-    """The version a text names; None for what names nothing, and then nothing is decided about it."""
-    try:
-        return Version.parse(text)
-    except ValueError:
-        return None
 
 
 def _root_of(row: Row) -> tuple[str, int]:

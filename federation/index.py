@@ -32,7 +32,7 @@ from journal import (
 )
 
 # Raised with every change of the tables; a program that reads newer records or payloads has another one.
-_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 8
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 9
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -59,8 +59,9 @@ CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), origins TEXT NOT
 CREATE TABLE marks (origin TEXT NOT NULL, seq INTEGER NOT NULL, c BLOB NOT NULL, t BLOB NOT NULL,
     PRIMARY KEY (origin, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE decisions (origin TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, item_type TEXT NOT NULL,
-    item_id TEXT NOT NULL, action TEXT NOT NULL, at INTEGER NOT NULL,
-    PRIMARY KEY (origin, seq, digest, item_type, item_id)) STRICT, WITHOUT ROWID;
+    item_id TEXT NOT NULL, cause_origin TEXT NOT NULL, cause_seq INTEGER NOT NULL, action TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (origin, seq, digest, item_type, item_id, cause_origin, cause_seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INTEGER NOT NULL) STRICT;
 """
 _SCHEMA: Final = Schema(_LAYOUT, RECEIPT_TABLE + _STATEMENTS, "SELECT seq FROM local")
@@ -124,6 +125,8 @@ class Decision(NamedTuple):
     digest: str
     item_type: str
     item_id: str
+    cause_origin: str  # of the foreign record it was taken on
+    cause_seq: int
     action: str  # accept or reject; snooze, which delays; reopen, which undoes each of them
     at: int  # the seq of our record
 
@@ -264,6 +267,7 @@ class Index:
         with self._db.change() as db:
             for table in ("heads", "origins", "marks", "receipts", "counts", "blobs"):
                 db.execute(f"DELETE FROM {table} WHERE origin = ?", (origin,))
+            db.execute("UPDATE heads SET verdict = NULL")  # whatever was judged by what stood there
 
     def forget_local(self, origin: str) -> None:
         """Drop what was learned of our own journal and feed: they are not the ones this was read from."""
@@ -310,7 +314,7 @@ class Index:
             db.executemany("UPDATE heads SET verdict = NULL WHERE item_type = ? AND item_id = ?", set(touched))
             db.executemany("UPDATE heads SET verdict = NULL WHERE origin = ? AND seq = ?", unnamed)
             # In log order: the last word on a version counts.
-            db.executemany("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", decided)
+            db.executemany(f"INSERT OR REPLACE INTO decisions VALUES (?{', ?' * 8})", decided)
             db.execute("INSERT OR REPLACE INTO local VALUES (1, ?, ?, ?, ?, ?)", position)
             db.execute("DELETE FROM counts")
 
@@ -424,21 +428,18 @@ class Index:
         """Whether anything was decided at all."""
         return self._db.one("SELECT 1 FROM decisions LIMIT 1") is not None
 
-    def is_decided(self, version: Version, item_type: str, item_id: str) -> bool:
-        """Whether an accept or reject of ours covers this version of this entity, digest included [K3] [K5]."""
-        found = self._db.one(
-            "SELECT 1 FROM decisions WHERE origin = ? AND seq = ? AND digest = ? "
+    def decided_on(self, version: Version, item_type: str, item_id: str) -> dict[Ref, int]:
+        """Our seqs that accept or reject this version of this entity, by the record they were taken on [K3] [K5]."""
+        found = self._db.rows(
+            "SELECT cause_origin, cause_seq, at FROM decisions WHERE origin = ? AND seq = ? AND digest = ? "
             "AND (item_type, item_id) IN (VALUES (?, ?), ('', '')) AND action IN ('accept', 'reject')",
             (*version, item_type, item_id),
         )
-        return found is not None
+        return {Ref(*row[:2]): row[2] for row in found}
 
-    def snoozes(self) -> dict[tuple[Version, tuple[str, str]], int]:
-        """The versions of entities on which the last word is that they wait, and the seq of our record that says so."""
-        rows = self._db.rows(
-            "SELECT origin, seq, digest, item_type, item_id, at FROM decisions WHERE action = 'snooze'"
-        )
-        return {(Version(*row[:3]), (row[3], row[4])): row[5] for row in rows}
+    def snoozes(self) -> list[Decision]:
+        """The versions of entities on which the last word is that they wait."""
+        return [Decision(*row) for row in self._db.rows("SELECT * FROM decisions WHERE action = 'snooze'")]
 
     def counts(self, origin: str) -> tuple[int, int]:
         """(open, settled) rows of an origin; counted once and kept until something changes."""
@@ -472,7 +473,7 @@ class Index:
 
     def local_contents(self) -> tuple[frozenset[Decision], frozenset[tuple[int, int]]]:
         """What we decided, and which seqs of ours are withheld."""
-        decisions = self._db.rows("SELECT origin, seq, digest, item_type, item_id, action, at FROM decisions")
+        decisions = self._db.rows("SELECT * FROM decisions")
         withheld = self._db.rows("SELECT first, last FROM withheld")
         return frozenset(Decision(*row) for row in decisions), frozenset((first, last) for first, last in withheld)
 

@@ -149,7 +149,9 @@ def _by_copies(holdings: Holdings, origin: str) -> list[Receipt]:
     table, ours = holdings.index.receipts, _ours(holdings)
     found: dict[tuple[str, int], Receipt] = {}
     for receipt in table.of_others(origin, ours):
-        version = holdings.version_of_cause(str(Ref(receipt.whose, receipt.seq)))
+        from federation.settling import version_of_cause  # reads the index, whose table this is
+
+        version = version_of_cause(holdings, str(Ref(receipt.whose, receipt.seq)))
         if version is None or version.seq > ours.get(version.origin, 0):
             continue
         latest = found.get(version[:2]) or table.on(origin, *version[:2])

@@ -10,9 +10,10 @@ import json
 from functools import cached_property
 
 from federation.holdings import Holdings
-from federation.index import Row
+from federation.index import Decision, Row
 from federation.model import Snooze
-from journal import Query, Version, encode_payload
+from federation.settling import Decisions, covering
+from journal import Query, encode_payload
 
 
 def snooze_payload(until: str | None) -> bytes:
@@ -28,7 +29,14 @@ class Snoozes:
         self._in_force: dict[int, Snooze | None] = {}  # by the seq of our record
 
     @cached_property
-    def _by_version(self) -> dict[tuple[Version, tuple[str, str]], int]:
+    def _kept(self) -> Decisions:
+        found = Decisions()
+        for snooze in self._all:
+            found.add(snooze)
+        return found
+
+    @cached_property
+    def _all(self) -> list[Decision]:
         return self._holdings.index.snoozes()
 
     @cached_property
@@ -37,15 +45,8 @@ class Snoozes:
 
     def of(self, row: Row) -> Snooze | None:
         """The snooze on what a row shows, if it is in force now."""
-        if not self._by_version:
-            return None
-        own = Version(row.origin, row.seq, row.digest[:12])
-        for version in (row.foreign_head().version, own):
-            for entity in ((row.item_type, row.item_id), ("", "")):
-                at = self._by_version.get((version, entity))
-                if at is not None:
-                    return self._read(at)
-        return None
+        at = covering(self._holdings, row, self._kept.on) if self._all else None
+        return None if at is None else self._read(at)
 
     def _read(self, at: int) -> Snooze | None:
         if at not in self._in_force:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from federation.causality import put_back
 from federation.errors import UndoStopped
 from federation.holdings import Holdings
+from federation.settling import version_decided
 from journal import ActionClass, Draft, Query, Record, Told, Version, changes_entity
 
 
@@ -62,7 +63,7 @@ def _put_back(holdings: Holdings, taken: Told, first_seq: int) -> Iterator[Draft
     """
     record = taken.record
     former = _former(holdings, taken, first_seq)
-    declined = holdings.version_decided(record)
+    declined = version_decided(holdings, record)
     cause = former.record.cause if former is not None and _puts_back(record) else None
     if declined is None and former is None:
         raise UndoStopped(f"{_name(record)}: what was accepted cannot be told", seq=record.seq, rule="K5")

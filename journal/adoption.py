@@ -28,7 +28,6 @@ from journal.model import (
     MAX_PAYLOAD_BYTES,
     MAX_SUMMARY_CHARS,
     Draft,
-    Ref,
     Version,
     check_item_id,
     check_item_type,
@@ -156,7 +155,6 @@ def _draft(disk: Disk, path: Path, title: Title) -> Draft:
         encode_payload(payload),
         summary=None if summary is None else summary[:MAX_SUMMARY_CHARS],
         private=value.get("private") is True,
-        cause=str(Ref(version.origin, version.seq)),  # as if it had been accepted: it is settled here [K3]
         root=str(version) if value.get("payload_digest") == payload_digest(payload) else None,
         context=context,
         claims=claims,

@@ -436,23 +436,6 @@ def test_a_false_copy_is_found_out_when_the_record_it_names_is_pulled(world: Wor
     same_when_rebuilt(reader)
 
 
-def test_a_false_copy_from_beyond_our_pin_settles_what_it_names_and_that_is_the_limit(world: World) -> None:
-    """[K5] The decision was about what L said it shows; a later version is a new question."""
-    reader, author = world.store("reader"), honest()
-    liar = junk(author, 1, item_id="good")
-    liar.feed().put_into(world.bus)
-    pull(reader)
-    reject(reader, of(reader, liar.origin).id)
-    author.feed().put_into(world.bus)
-    pull(reader)
-    assert verdict(reader, author.origin) == "known"
-    author.edit("good")
-    author.feed(gen=2).put_into(world.bus)
-    pull(reader)
-    assert verdict(reader, author.origin) == "new"
-    same_when_rebuilt(reader)
-
-
 # --- what a copy says is no proof [K4] -------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from journal.projection import head_of
 from journal.renewal import is_own, leave, taken_over
 
 Key = tuple[str, str]
-Decided = tuple[Version, Key]  # a decision covers a version of one entity, and no other [K5]
+Decided = tuple[Version, Key, Ref]  # a version of one entity, and the record on which it was decided [K5]
 Truth = frozenset[Ref]
 
 
@@ -81,14 +81,12 @@ class Accepted(NamedTuple):
     decided: Decided
 
 
-class Decision(NamedTuple):
-    """What was shown when it was decided, and whether our mirror could have told whose copy it is."""
-
-    line: Line
-    above_pin: bool
-
-
-Decisions = Mapping[Decided, Decision]
+def covers(decided: Decided, shown: Line, line: Line) -> bool:
+    """Whether a decision that was taken when `shown` was looked at covers another line."""
+    version, key, cause = decided
+    if key != line.key or version not in covering(line):
+        return False
+    return causality.covers(cause, line.foreign, lambda: shows_the_same(shown, line))
 
 
 class Rules(NamedTuple):
@@ -101,7 +99,7 @@ class Rules(NamedTuple):
     rejected: Callable[[Line, Verdict], Version] = lambda line, verdict: (
         line.own if verdict is Verdict.UNREADABLE else line.foreign.version
     )
-    covers: Callable[[Decisions, Version, Key], bool] = lambda decisions, version, key: (version, key) in decisions
+    covers: Callable[[Decided, Line, Line], bool] = covers
     facts: Callable[[Facts], Facts] = lambda facts: facts
     taken_over: Callable[[LocalHead, bytes | None, Mapping[str, int]], Draft] = taken_over
 
@@ -172,7 +170,7 @@ class MemoryStore:
         self.heads: dict[Key, Held] = {}
         self.feed = Feed()
         self.mirrors: dict[str, Mirror] = {}
-        self.decisions: dict[Decided, Decision] = {}
+        self.decisions: dict[Decided, Line] = {}  # and what was shown then
         self.rejections: list[Decided] = []
         self.accepts: list[Accepted] = []
         self.joined: Joined | None = None  # by the newest accept
@@ -226,7 +224,7 @@ class MemoryStore:
 
     def undo(self, accepted: Accepted) -> Line:
         """Take an accept back: what was here before, once more, and the candidate is open again [K5]."""
-        version, key = accepted.decided
+        version, key, _ = accepted.decided
         former = accepted.former
         root, context, claims = self._rules.put_back(former.head if former else None, version)
         payload = None if former is None else former.line.record.payload_bytes
@@ -245,12 +243,13 @@ class MemoryStore:
         self.rejections.append(self._decide(line, version))
 
     def _decide(self, line: Line, version: Version) -> Decided:
-        self.decisions[version, line.key] = Decision(line, version.seq > self.pin(version.origin))
-        return version, line.key
+        decided = version, line.key, Ref(line.origin, line.foreign.seq)
+        self.decisions[decided] = line
+        return decided
 
     def reopen(self, rejected: Decided) -> None:
         """Take a rejection back [K5]."""
-        version, key = rejected
+        version, key, _ = rejected
         del self.decisions[rejected]
         self._append(Draft("reopen", *key, root=str(version)), frozenset())
         self.rejections = [other for other in self.rejections if other != rejected]
@@ -288,8 +287,6 @@ class MemoryStore:
         """A store from the entity files of this one, as a git clone has them: nothing else is known to it."""
         found = MemoryStore(origin, self._rules)
         live = [held for held in self.heads.values() if not held.head.deleted and not held.head.private]
-        for held in live:
-            found._decide(held.line, held.head.version)  # each record names it as its cause
         return found, [found.say_again(held) for held in live]
 
     def say_again(self, held: Held) -> Line:
@@ -433,7 +430,7 @@ class MemoryStore:
         return self._rules.judge(
             line.foreign,
             held.head if held else None,
-            decided=any(self._rules.covers(self.decisions, version, line.key) for version in covering(line)),
+            decided=any(self._rules.covers(decided, shown, line) for decided, shown in self.decisions.items()),
             same_payload=lambda: held is not None and same_payload(held.line, line),
             facts=self._facts,
         )
@@ -523,6 +520,11 @@ def foreign_head(origin: str, record: Record) -> ForeignHead:
 def changes_entity(line: Line) -> bool:
     """Whether a record is a new head of its entity, live or tombstone [J2]."""
     return line.record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)
+
+
+def shows_the_same(one: Line, other: Line) -> bool:
+    """Whether two records of an entity leave it the same."""
+    return one.foreign.tombstone == other.foreign.tombstone and same_payload(one, other)
 
 
 def same_payload(one: Line, other: Line) -> bool:

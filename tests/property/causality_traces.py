@@ -303,7 +303,7 @@ class World:
             return None
         line = found[step.pick % len(found)]
         store.reject(line)
-        version, _ = store.rejections[-1]
+        version = store.rejections[-1][0]
         return f"rejects {named(line.origin)}@{line.record.seq} (version {named(Ref(*version[:2]))})"
 
     def _reopen(self, store: MemoryStore, step: Step) -> str | None:

@@ -20,7 +20,7 @@ from federation.model import Verdict
 from journal import Draft, LocalHead, Version
 from journal.renewal import taken_over
 from tests.property import causality_oracle as seen
-from tests.property.causality_stores import Decisions, Key, Line, MemoryStore, Rules, named
+from tests.property.causality_stores import Decided, Key, Line, MemoryStore, Rules, covers, named
 from tests.property.causality_traces import (
     ENTITIES,
     Shape,
@@ -66,7 +66,7 @@ def test_a_liar_hides_nothing_but_what_was_accepted_from_it() -> None:
     """[K4]: what a lie can never do is in the oracle; what it can do is pinned below, and happens here."""
     counts = play_all(range(LYING_TRACES), liar=True)
     assert counts["traces"] == LYING_TRACES
-    for limit in (seen.HIDDEN, seen.PASSED_ON, seen.FLAGGED, seen.OTHER_PAYLOAD):
+    for limit in (seen.HIDDEN, seen.PASSED_ON, seen.FLAGGED):
         assert counts[limit] > 0, limit
 
 
@@ -166,7 +166,7 @@ def test_conflicts_settled_one_at_a_time_come_to_an_end_and_all_agree(sees: tupl
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
 X, Y = ENTITIES
-A, B, C = range(3)
+A, B, C, D = range(4)
 
 
 class Table:
@@ -276,7 +276,8 @@ def test_reopening_takes_a_rejection_back() -> None:
     """[K5]"""
     table = conflict()
     table.reject(B, A)
-    table.stores[B].reopen((table.row(B, A).foreign.version, X))
+    (rejected,) = table.stores[B].rejections
+    table.stores[B].reopen(rejected)
     assert table.verdict(B, A) is Verdict.CONFLICT
 
 
@@ -505,12 +506,43 @@ def test_a_false_copy_of_what_we_mirror_is_unreadable_and_settles_nothing_but_it
     assert table.verdict(B, A) is Verdict.NEW
 
 
-def test_a_false_copy_of_what_we_do_not_mirror_settles_the_version_it_names() -> None:
-    """[K5]: the limit. Nobody but A can tell what A@1 was, and B decides on what C says it shows."""
+@pytest.mark.parametrize("decide", ["accept", "reject"])
+def test_a_false_copy_of_what_we_do_not_mirror_settles_nothing_but_itself(decide: str) -> None:
+    """[K5]: what B decides on is what C showed; what A@1 is turns out when it comes."""
     table = Table(3, liar=C)
     false_copy(table)
     table.pull(B, C)
+    getattr(table, decide)(B, C)
+    assert table.verdict(B, C) is Verdict.KNOWN
+    table.pull(B, A)
+    assert table.verdict(B, A) is (Verdict.UPDATE if decide == "accept" else Verdict.NEW)
+
+
+def test_a_clone_of_who_took_a_false_copy_is_still_told_of_the_version() -> None:
+    """[I2] [K5]: the clone has what the copy showed, and decided nothing itself."""
+    table = Table(3, liar=C)
+    false_copy(table)
+    table.pull(B, C)
+    table.accept(B, C)
+    clone, _ = table.stores[B].adopted(origin_of_model(5))
+    author = table.stores[A]
+    author.publish()
+    clone.take(author.origin, author.feed.lines, author.feed.last_seq)
+    (line,) = clone.rows()
+    assert clone.judge(line).verdict is Verdict.UPDATE
+
+
+def test_a_true_copy_of_what_we_do_not_mirror_settles_the_version_wherever_it_comes_from() -> None:
+    """[K5]: C passes on what A wrote, and B has no need to see it again from A, or from D."""
+    table = Table(4)
+    table.put(A, b'{"by":"a"}')
+    for copier in (C, D):
+        table.pull(copier, A)
+        table.accept(copier, A)
+    table.pull(B, C)
     table.reject(B, C)
+    table.pull(B, D)
+    assert table.verdict(B, D) is Verdict.KNOWN
     table.pull(B, A)
     assert table.verdict(B, A) is Verdict.KNOWN
 
@@ -617,8 +649,13 @@ def claims_are_nothing(foreign: ForeignHead, local: LocalHead | None) -> tuple[F
     return foreign if foreign.root else foreign._replace(claims={}), local
 
 
-def any_entity(decisions: Decisions, version: Version, key: Key) -> bool:
-    return any(version == decided for decided, _ in decisions)
+def any_entity(decided: Decided, shown: Line, line: Line) -> bool:
+    return covers((decided[0], line.key, decided[2]), shown, line)
+
+
+def whatever_was_shown(decided: Decided, shown: Line, line: Line) -> bool:
+    """A decision on a copy settles the version it names, whether it was a true one or not."""
+    return decided[:2] == (line.foreign.version, line.key) or covers(decided, shown, line)
 
 
 def join_without(what: str) -> Rules:
@@ -693,6 +730,7 @@ LYING_MUTANTS = {
     "newest version on its origin's word": Rules(facts=on_its_word),
     "a reject believes the root of what cannot be read": Rules(rejected=lambda line, _: line.foreign.version),
     "decisions settle other entities too": Rules(covers=any_entity),
+    "decisions settle whatever a copy names": Rules(covers=whatever_was_shown),
     "no copy is compared with its root": Rules(facts=partial(with_facts, is_copy=lambda _: None)),
 }
 
