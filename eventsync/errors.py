@@ -6,6 +6,7 @@
     ├── UnknownOrigin         no records of that origin are here
     ├── InvalidArgument       an argument that only the use case can judge
     ├── InputUnreadable       a file the person names, or standard input, cannot be read
+    ├── NotOurFile            a file that a person wants to look into is none of a store or feed
     ├── EditorFailed          the editor did not start, or gave up
     ├── ChangedMeanwhile      what was edited is no longer what was shown
     └── OutputFailed          standard output does not take what is written
@@ -51,6 +52,10 @@ class InvalidArgument(ToolError):
 
 class InputUnreadable(ToolError):
     """What should be read in cannot be read; nothing was written."""
+
+
+class NotOurFile(ToolError):
+    """The file is of no kind that a store or a feed has; what is in it is not shown."""
 
 
 class EditorFailed(ToolError):

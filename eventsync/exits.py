@@ -219,6 +219,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync status` lists the origins this store knows"),
         "InvalidArgument": Exit(USAGE, "usage", None),
         "InputUnreadable": Exit(USAGE, "input_unreadable", None),
+        "NotOurFile": Exit(
+            USAGE,
+            "not_our_file",
+            "`inspect` reads segments, slices, heads, checkpoints, payloads and the small files of a store",
+        ),
         "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR; `eventsync edit TYPE ID --set key=value` needs none"),
         "ChangedMeanwhile": Exit(DECISION, "changed_meanwhile", "`eventsync show` tells what it is now"),
         "OutputFailed": Exit(DISK, "output_failed", "what the command did is done; only its report is incomplete"),

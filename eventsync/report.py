@@ -59,6 +59,17 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "written": False,
         },
         "redact": {"lines": [], "already": [], "left": [], "records": [], "feed_changed": False},
+        "inspect": {
+            "kind": None,
+            "path": None,
+            "size_bytes": None,
+            "whole": False,
+            "rows": [],
+            "rows_left": 0,
+            "facts": {},
+            "content": None,
+            "faults": [],
+        },
         "gc": {"moved": [], "live": None, "archived": None, "behind_seq": None},
         "rebuild": {"last_seq": None, "entities": None, "left_out": []},
         "migrate": {

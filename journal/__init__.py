@@ -3,6 +3,7 @@
 from journal.adoption import Adopted, LeftOut, adopt
 from journal.archive import Archived
 from journal.birth import find_store
+from journal.checkpoint_file import CHECKPOINT_FORMAT, decode_checkpoint_line
 from journal.checkpoints import Taken
 from journal.codec import (
     C_SUFFIX_BYTES,
@@ -49,6 +50,7 @@ from journal.history import Follower, Query, Told
 from journal.identity import Previous, is_bare, moved_words, origin_of
 from journal.index import Position
 from journal.log import Gap
+from journal.lone_segment import LoneSegment, SeenLine
 from journal.machine import Machine, default_data_folder
 from journal.model import (
     ACTIONS,
@@ -62,6 +64,7 @@ from journal.model import (
     ORIGIN,
     RECORD_VERSION,
     SEGMENT_FORMAT,
+    STORE_FORMAT,
     ActionClass,
     BlobRef,
     Committed,
@@ -80,7 +83,7 @@ from journal.model import (
 )
 from journal.mutation import Mutation, check_draft, encode_authored, naming_blob
 from journal.payloads import check_payload, encode_payload, has_too_many_values
-from journal.projection import changes_entity
+from journal.projection import changes_entity, payload_digest
 from journal.redaction import Plan, RedactedLine, is_left
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Store
@@ -88,6 +91,7 @@ from journal.takeover import Renewed
 
 __all__ = [
     "ACTIONS",
+    "CHECKPOINT_FORMAT",
     "C_SUFFIX_BYTES",
     "EXECUTION_TYPES",
     "JOURNAL_TYPE",
@@ -101,6 +105,7 @@ __all__ = [
     "RECORD_VERSION",
     "SCHEMAS_EDITION",
     "SEGMENT_FORMAT",
+    "STORE_FORMAT",
     "VERSION_KEY",
     "ActionClass",
     "Adopted",
@@ -132,6 +137,7 @@ __all__ = [
     "LocalHead",
     "LocatedError",
     "LogShorterThanKnown",
+    "LoneSegment",
     "Machine",
     "Mutation",
     "NoSuchEntity",
@@ -150,6 +156,7 @@ __all__ = [
     "Report",
     "Schema",
     "SchemaFailed",
+    "SeenLine",
     "Store",
     "StoreCopied",
     "StoreExists",
@@ -168,6 +175,7 @@ __all__ = [
     "check_item_id",
     "check_item_type",
     "check_payload",
+    "decode_checkpoint_line",
     "decode_record",
     "default_data_folder",
     "drop",
@@ -187,6 +195,7 @@ __all__ = [
     "naming_blob",
     "origin_of",
     "parse_blob_ref",
+    "payload_digest",
     "seq_of",
     "split_c",
     "stub",

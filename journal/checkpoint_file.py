@@ -219,7 +219,7 @@ class Reading:
 
     def _step(self) -> None:
         line = next(self._lines, None)
-        self._next = None if line is None else _decoded(line)
+        self._next = None if line is None else decode_checkpoint_line(line)
 
     def _finish(self) -> None:
         found = self._counted
@@ -243,7 +243,7 @@ class Reading:
 
 def decode_top(line: bytes) -> Top:
     """The first line of a checkpoint; FormatTooNew for a later format [J12], DamagedStore for anything else."""
-    top = _decoded(line)
+    top = decode_checkpoint_line(line)
     if not isinstance(top, Top):
         raise DamagedStore("not a checkpoint", rule="J14")
     if top.format > CHECKPOINT_FORMAT:
@@ -255,7 +255,8 @@ def decode_top(line: bytes) -> Top:
     return top
 
 
-def _decoded(line: bytes) -> _Line:
+def decode_checkpoint_line(line: bytes) -> _Line:
+    """What one line says; DamagedStore when it is none of a checkpoint."""
     try:
         found: _Line = _decode(line)
         line.decode("utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from blake3 import blake3
 
@@ -27,7 +27,7 @@ from journal.codec import (
 from journal.errors import DamagedStore, FormatTooNew
 from journal.findings import Findings, Severity
 from journal.index import Index, Position
-from journal.log import Log, Segment
+from journal.log import Segment
 from journal.model import JOURNAL_TYPE, ActionClass, BlobRef, Header, LocalHead, Record
 from journal.projection import changes_entity, decided_of, head_of
 
@@ -57,6 +57,22 @@ class Stop(NamedTuple):
     look: Callable[[Index, int], None]
 
 
+class Readable(Protocol):
+    """What a walk asks of a log."""
+
+    def header(self, segment: Segment) -> tuple[Header, int]:
+        """A segment's header and the bytes it takes, newline included."""
+        ...
+
+    def read(self, first_seq: int, start: int = 0, size: int = -1) -> bytes:
+        """Bytes of a segment."""
+        ...
+
+    def payload_of(self, record: Record) -> bytes | None:
+        """The payload of a record, wherever it stands; DamagedStore when it cannot be read."""
+        ...
+
+
 class LooseEnd(NamedTuple):
     """Bytes behind the last good record of a segment: a torn tail, or damage where more is known to have been there."""
 
@@ -68,7 +84,7 @@ class LooseEnd(NamedTuple):
 class LogWalk:
     """The state of one walk: where it stands, and what it folded so far."""
 
-    def __init__(self, log: Log, found: Findings, origins: Sequence[str], known_seq: int) -> None:
+    def __init__(self, log: Readable, found: Findings, origins: Sequence[str], known_seq: int) -> None:
         self.fold = Index.in_memory()
         self.position = Position(0, b"", 0, 0, 0)
         self.records = 0
@@ -91,15 +107,24 @@ class LogWalk:
         for number, extent in enumerate(extents):
             if not self.is_complete:
                 return
-            try:
-                self._segment(extent, is_first=number == 0, is_last=number == len(extents) - 1)
-            except FormatTooNew as error:
-                self._found.add_error("format-too-new", error)
-                self.is_complete = False
-            except DamagedStore as error:
-                self._found.add_error("segment-unreadable", error)
-                self.is_broken = True
+            self._look_at(extent, is_first=number == 0, is_last=number == len(extents) - 1)
         self._check_redactions()
+
+    def walk_alone(self, extent: Extent, header: Header) -> None:
+        """Look at one segment where the others are not there: what only they could tell is taken as its header says."""
+        self.first_seq = header.first_seq
+        self.position = Position(header.first_seq - 1, bytes.fromhex(header.prev_c), 0, 0, 0)
+        self._look_at(extent, is_first=header.first_seq == 1, is_last=True)
+
+    def _look_at(self, extent: Extent, *, is_first: bool, is_last: bool) -> None:
+        try:
+            self._segment(extent, is_first=is_first, is_last=is_last)
+        except FormatTooNew as error:
+            self._found.add_error("format-too-new", error)
+            self.is_complete = False
+        except DamagedStore as error:
+            self._found.add_error("segment-unreadable", error)
+            self.is_broken = True
 
     def _segment(self, extent: Extent, *, is_first: bool, is_last: bool) -> None:
         segment = extent.segment
@@ -321,7 +346,10 @@ def _note(record: Record) -> dict[str, Any]:
     """The payload of a note on a torn tail, {} for any other record."""
     if record.item_type != JOURNAL_TYPE or record.action != "journal_note" or record.payload_bytes is None:
         return {}
-    value = json.loads(record.payload_bytes)
+    try:
+        value = json.loads(record.payload_bytes)
+    except (ValueError, RecursionError):  # of no writer that we know
+        return {}
     return value if isinstance(value, dict) and value.get("kind") == "torn_tail" else {}
 
 

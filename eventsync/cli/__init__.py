@@ -64,6 +64,7 @@ program: Final = Group(
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
             **dict.fromkeys(["checkpoint", "gc", "redact"], "eventsync.cli.upkeep"),
+            "inspect": "eventsync.cli.inspections",
             "migrate": "eventsync.cli.migrations",
             "identity": "eventsync.cli.identities",
             "demo": "eventsync.cli.demos",

@@ -410,6 +410,11 @@ def told(run: Run, tmp_path: Path) -> Told:
     log = ada / ".eventsync" / "journal" / "seg-00000001.jsonl"
     log.write_bytes(log.read_bytes().replace(b'"One"', b'"Two"', 1))
     tell("verify", code=12, store=ada)
+    tell("inspect", str(log), "--limit", "2", code=12)
+    (own,) = (ben / ".eventsync" / "feed").iterdir()
+    its_log = ben / ".eventsync" / "journal" / "seg-00000001.jsonl"
+    for path in (own / "head.json", next(own.glob("seg-*")), ben / ".eventsync" / "store.json", its_log):
+        tell("inspect", str(path))
     shutil.copytree(ben, tmp_path / "copy")
     tell("put", "plan", "p9", "--set", "a=1", code=22, store=tmp_path / "copy")
     tell("identity", "show", store=tmp_path / "copy")
