@@ -76,10 +76,10 @@ async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging:
     held = feed.head()
     if held is not None and raw == held.raw:
         return Checked(held, pin, (), (), 0)
-    head = read_head(raw, origin, lambda other, seq: _start_known(holdings, other, seq))
+    head = read_head(raw, origin, lambda other, seq: start_known(holdings, other, seq))
     if isinstance(head, Refusal):
         return head
-    row = compare(head, pin, _MarkedFeed(holdings, origin) if pin is not None else None)
+    row = compare(head, pin, MarkedFeed(holdings, origin) if pin is not None else None)
     if isinstance(row, Refusal):
         return row
     if row is Result.UP_TO_DATE:
@@ -88,7 +88,7 @@ async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging:
     return await _check_slices(holdings, place, head, pin, staging)
 
 
-class _MarkedFeed:
+class MarkedFeed:
     """Our mirror of an origin, with remembered places for comparing older heads."""
 
     def __init__(self, holdings: Holdings, origin: str) -> None:
@@ -106,7 +106,7 @@ class _MarkedFeed:
         return self._holdings.mirror.feed(self._origin).at(seq, mark)
 
 
-def _start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
+def start_known(holdings: Holdings, origin: str, seq: int) -> str | None:
     """The c that an origin has at a seq, as far as we know: by our mirror of it, or because it is ours."""
     if holdings.is_self(origin, seq):
         c = holdings.store.segments.c_at(seq)
@@ -211,7 +211,7 @@ def _new_lines(holdings: Holdings, head: Head, entry: Slice, raw: bytes, state: 
 
 
 def _c_before(holdings: Holdings, head: Head, first_seq: int) -> bytes:
-    at = _MarkedFeed(holdings, head.origin).at(first_seq - 1)
+    at = MarkedFeed(holdings, head.origin).at(first_seq - 1)
     return b"" if at is None else bytes.fromhex(at[0])
 
 

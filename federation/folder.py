@@ -129,17 +129,22 @@ class FeedFolder:
         while len(self._raw) >= _KEPT_SLICES:  # before another one is in memory beside them
             del self._raw[next(iter(self._raw))]
         path = self.folder / (file.name + SLICE_SUFFIX)
-        try:
-            packed = self._disk.read(path)
-        except JournalError as error:
-            raise DamagedFeed(f"cannot be unpacked: {error}", path=path, rule="F3") from error
-        raw = unpack(packed, MAX_SLICE_BYTES)
+        packed = self.packed(file.name)
+        raw = None if packed is None else unpack(packed, MAX_SLICE_BYTES)
         if raw is None:
             raise DamagedFeed("cannot be unpacked", path=path, rule="F3")
         if blake3(raw).hexdigest()[:12] != file.digest:
             raise DamagedFeed("content does not match its name", path=path, rule="F3")
         self._raw[file.name] = raw
         return raw
+
+    def packed(self, name: str) -> bytes | None:
+        """The file of a slice as it stands, not looked into; None where there is none, DamagedFeed when unreadable."""
+        path = self.folder / (name + SLICE_SUFFIX)
+        try:
+            return self._disk.read_if_there(path)
+        except JournalError as error:
+            raise DamagedFeed(f"cannot be unpacked: {error}", path=path, rule="F3") from error
 
     def lines(self, after_seq: int) -> Iterator[PlacedLine]:
         """Lines that end after a seq, in order, one slice in memory at a time."""

@@ -41,6 +41,7 @@ class Remote(NamedTuple):
     found_last: frozenset[str] = frozenset()  # origins of others whose feeds the last pull found here
     showed_before: bool = False  # one under the origin in force did
     limits: BrakeLimits = BrakeLimits()  # how much a pull from here may bring at once [K5]
+    relayed_before: bool = False  # so did one of others' feeds
 
 
 class Settings(NamedTuple):
