@@ -6,7 +6,6 @@ Knows which remote a person means, and keeps the run log.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
+from eventsync.run_log import Run, RunLog, past
 from eventsync.ways import Ways, check_settings
 from federation import braking
 from federation.deciding import Deciding
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from eventsync.config import Config
     from federation.probing import Probe
 
-_RUN_LOG_BYTES: Final = 1024 * 1024  # the run log is cut in half beyond this
 _PULL_CODES: Final = {
     Result.NEW: exits.DONE,
     Result.UPDATED: exits.DONE,
@@ -122,7 +121,7 @@ class Sharing:
         self.store = store
         self.holdings = Holdings(store)
         self._config_path = store.folder / "config.toml"
-        self._runs = store.folder / "federation" / "runs.jsonl"
+        self.run_log = RunLog(store)
         self.ways = Ways(store)
 
     def close(self) -> None:
@@ -184,7 +183,7 @@ class Sharing:
 
     def remotes(self, wanted: str | None) -> list[Remote]:
         """The remote of a name, the place of a URL, or with None all that are configured."""
-        history = self._history()
+        history = self.run_log.runs()
         if wanted is None:
             return [
                 self._remote(name, remote.url, remote.settings, history) for name, remote in self.config.remotes.items()
@@ -196,20 +195,22 @@ class Sharing:
             raise UnknownRemote(f"no remote {urls.without_secrets(wanted)!r}")
         return [self._remote("", _absolute(wanted), {}, history)]
 
-    def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[dict[str, Any]]) -> Remote:
+    def _remote(self, name: str, url: str, settings: Mapping[str, Any], history: Sequence[Run]) -> Remote:
         parsed = urls.parse(_absolute(url))  # a person may have written ~ or ./ into the config
-        runs = [run for run in history if run.get("url") == parsed.display]
-        pulls = [run for run in runs if run.get("verb") == "pull"]
-        held = any(run.get("origins") for run in pulls)
-        reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
-        last = frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset[str]()
-        shown = [run for run in runs if run.get("error") is None and run.get("result") == "pushed"]
-        pushed, showed = bool(shown), any(self.store.origin in run.get("origins", ()) for run in shown)
-        # That a git server takes no pushes shows after a person has said yes: a sync need not ask for that again.
-        pushed |= parsed.kind == "git" and any(run.get("result") == "read_only" for run in runs)
+        known = past(history, parsed.display, parsed.kind, self.store.origin)
         way = self.ways.to(parsed, settings, self.config.limits.transfer_seconds)
         limits = self.config.brake_limits(name)
-        return Remote(name, parsed.display, way, held, pushed, last, showed, limits)
+        return Remote(
+            name,
+            parsed.display,
+            way,
+            held_before=known.held,
+            pushed_before=known.pushed,
+            found_last=known.found_last,
+            showed_before=known.showed,
+            limits=limits,
+            relayed_before=known.relayed,
+        )
 
     # --- verbs ---
 
@@ -358,7 +359,7 @@ class Sharing:
         if name not in self.config.remotes:
             raise UnknownRemote(f"no remote {urls.without_secrets(name)!r}")
         url = urls.parse(self.config.remotes[name].url).display
-        runs = [run for run in self._history() if run.get("remote") == name]
+        runs = [run for run in self.run_log.runs() if run.get("remote") == name]
         good = [run for run in runs if run.get("error") is None]
         # A pull that works must not hide a push that fails; that a place can only be pulled from is no failure.
         last = {run.get("verb"): run for run in runs}
@@ -390,47 +391,14 @@ class Sharing:
 
     def _note_push(self, report: PushReport) -> None:
         if report.name:
-            self._add_run("push", report, report.result, report.error, [self.store.origin])
+            own = [self.store.origin]
+            self.run_log.add("push", report.name, report.url, report.result, error=report.error, origins=own)
 
     def _note_pull(self, report: RemotePull) -> None:
         failed = [found for found in report.origins if _pull_code(found) != exits.DONE]
         error = report.error or (FederationError(str(failed[0].refusal)) if failed else None)
-        self._add_run("pull", report, "pulled", error, [found.origin for found in report.origins])
-
-    def _add_run(
-        self,
-        verb: str,
-        report: PushReport | RemotePull,
-        result: str,
-        error: Exception | None,
-        origins: Sequence[str],
-    ) -> None:
-        run = {
-            "ts": self.store.machine.now(),
-            "verb": verb,
-            "remote": report.name or None,
-            "url": report.url,
-            "result": result,
-            "error": None if error is None else str(error)[:500],
-            "origins": list(origins),
-        }
-        size = self.store.disk.size(self._runs)
-        if size is not None and size > _RUN_LOG_BYTES:
-            data = self.store.disk.read(self._runs, size // 2)
-            self.store.disk.replace(self._runs, data[data.find(b"\n") + 1 :])
-        self.store.disk.make_folder(self._runs.parent)
-        self.store.disk.add_line(self._runs, json.dumps(run).encode() + b"\n")
-
-    def _history(self) -> list[dict[str, Any]]:
-        """Runs, oldest first. A line that is no run is passed over: nothing depends on this log."""
-        data = self.store.disk.read_if_there(self._runs) or b""
-        runs = []
-        for line in data.splitlines():
-            with contextlib.suppress(ValueError):
-                run = json.loads(line)
-                if isinstance(run, dict) and isinstance(run.get("ts"), str):
-                    runs.append(run)
-        return runs
+        origins = [found.origin for found in report.origins]
+        self.run_log.add("pull", report.name, report.url, "pulled", error=error, origins=origins)
 
 
 @contextlib.contextmanager
