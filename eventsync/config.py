@@ -55,6 +55,7 @@ class Remote(BaseModel):
     url: Annotated[str, StringConstraints(min_length=1, strict=True)]
     max_changes: BrakeLimit | None = None  # None: as [limits] has it
     max_deletions: BrakeLimit | None = None
+    relay: Annotated[bool, Field(strict=True)] = False  # `sync` passes on feeds of others to there [F10]
 
     @property
     def settings(self) -> Mapping[str, Any]:

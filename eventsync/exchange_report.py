@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventsync.brake_report import Refused, kinds_of, load_document, refused, released_lines
 from eventsync.exits import exit_of
-from eventsync.report import Document, error_document, key_of, short_origin, who_of
+from eventsync.relay_report import relay_document
+from eventsync.report import Document, error_value, key_of, short_origin, who_of
 from eventsync.text import clean
 
 if TYPE_CHECKING:
+    from eventsync.relaying import RelayRun
     from eventsync.sharing import PullRun, PushRun, Status, SyncRun
     from federation.model import (
         OriginPull,
@@ -64,15 +66,6 @@ _HINTS: Final = {
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def error_value(error: Exception | None) -> Document | None:
-    """An error within a report, in the shape errors have on stderr; None where there is none."""
-    if error is None:
-        return None
-    row = exit_of(error)
-    value: Document = error_document(row, error, str(error), row.hint)["error"]
-    return value
-
-
 def publish_document(report: PublishReport, plan: Plan | None = None) -> Document:
     """What a publish did, or with a `plan` would do."""
     withheld: dict[str, int] = {}
@@ -90,8 +83,8 @@ def publish_document(report: PublishReport, plan: Plan | None = None) -> Documen
     }
 
 
-def push_document(run: PushRun) -> Document:
-    """What a push did for each remote."""
+def push_document(run: PushRun, relayed: RelayRun | None = None, exit_code: int | None = None) -> Document:
+    """What a push did for each remote, and a relay if there was one."""
     rows = [
         {
             "name": report.name or None,
@@ -103,7 +96,11 @@ def push_document(run: PushRun) -> Document:
         }
         for report in run.remotes
     ]
-    return {"remotes": rows, "exit_code": run.exit_code}
+    return {
+        "remotes": rows,
+        "relay": None if relayed is None else relay_document(relayed),
+        "exit_code": run.exit_code if exit_code is None else exit_code,
+    }
 
 
 def pull_document(run: PullRun) -> Document:
@@ -148,6 +145,7 @@ def sync_document(run: SyncRun) -> Document:
         "publish_error": error_value(run.publish_error),
         "push": push_document(run.push),
         "pull": pull_document(run.pull),
+        "relay": relay_document(run.relay),
         "exit_code": run.exit_code,
     }
 

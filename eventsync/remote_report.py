@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from eventsync.exchange_report import error_value
-from eventsync.report import Document, who_of
+from eventsync.report import Document, error_value, who_of
 from eventsync.text import clean
 from federation.errors import PlaceMissing
 

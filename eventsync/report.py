@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from eventsync import attachments
+from eventsync.exits import exit_of
 from eventsync.text import clean, pad, pretty_json, shorten, width
 
 if TYPE_CHECKING:
@@ -120,9 +121,16 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "left_out": [],
             "explain": None,
         },
-        "push": {"remotes": [], "exit_code": None},
+        "push": {"remotes": [], "relay": None, "exit_code": None},
         "pull": {"remotes": [], "exit_code": None},
-        "sync": {"publish": None, "publish_error": None, "push": None, "pull": None, "exit_code": None},
+        "sync": {
+            "publish": None,
+            "publish_error": None,
+            "push": None,
+            "pull": None,
+            "relay": None,
+            "exit_code": None,
+        },
         "inbox": {"candidates": [], "held": 0, "snoozed": 0},
         "inbox undo": {"records": [], "left": []},
         "diff": {
@@ -189,6 +197,15 @@ def error_document(row: Exit, error: BaseException, message: str, hint: str | No
     facts = {key: getattr(error, key, None) if ours else None for key in ("path", "line", "seq", "rule")}
     text = getattr(error, "message", message) if ours else message
     return {"error": {"class": row.slug, "exit_code": row.code, "message": text, **facts, "hint": hint}}
+
+
+def error_value(error: Exception | None) -> Document | None:
+    """An error within a report, in the shape errors have on stderr; None where there is none."""
+    if error is None:
+        return None
+    row = exit_of(error)
+    value: Document = error_document(row, error, str(error), row.hint)["error"]
+    return value
 
 
 def entity_row(head: LocalHead) -> Document:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument, UnknownOrigin
+from eventsync.relaying import RelayRun, relay_after
 from eventsync.run_log import Run, RunLog, past
 from eventsync.ways import Ways, check_settings
 from federation import braking
@@ -111,6 +112,7 @@ class SyncRun(NamedTuple):
     publish_error: Exception | None
     push: PushRun
     pull: PullRun
+    relay: RelayRun
     exit_code: int
 
 
@@ -237,7 +239,10 @@ class Sharing:
         return PullRun(reports, code)
 
     def sync(self) -> SyncRun:
-        """Publish, push and pull all remotes; what fails stops nothing that can go on."""
+        """Publish, push to and pull from all remotes, then relay where that is wanted: what was just pulled, too.
+
+        What fails stops nothing that can go on.
+        """
         report, error = None, None
         try:
             report = self.publish()
@@ -246,13 +251,15 @@ class Sharing:
         remotes = self.remotes(None)
         pushed = self.push(remotes)
         pulled = self.pull(remotes, Settings())
+        both = [pair for pair in zip(remotes, pushed.remotes, strict=True) if self.config.remotes[pair[0].name].relay]
+        relayed = relay_after(self, [remote for remote, _ in both], [report for _, report in both])
         codes = [] if error is None else [exits.exit_of(error).code]
         codes += [exits.DAMAGED] if report is not None and report.left_out else []
-        codes += [code for code in (pushed.exit_code, pulled.exit_code) if code != exits.DONE]
+        codes += [code for code in (pushed.exit_code, pulled.exit_code, relayed.exit_code) if code != exits.DONE]
         worst = exits.combine(codes)
         succeeded = error is None and exits.DONE in (pushed.exit_code, pulled.exit_code)
         code = exits.combine([worst, exits.DONE]) if succeeded and worst not in (exits.DONE, exits.DECISION) else worst
-        return SyncRun(report, error, pushed, pulled, code)
+        return SyncRun(report, error, pushed, pulled, relayed, code)
 
     @property
     def published_types(self) -> frozenset[str]:
@@ -385,7 +392,8 @@ class Sharing:
         remote = self.config.remotes[name]
         url = self.place_of(name)
         check_settings(url, remote.settings)
-        return RemoteDetails(status, url.kind, remote.settings, other_side(url, remote.settings))
+        settings = {**({"relay": True} if remote.relay else {}), **remote.settings}
+        return RemoteDetails(status, url.kind, settings, other_side(url, remote.settings))
 
     # --- the run log ---
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import click
 
-from eventsync import exchange_report, exits
+from eventsync import exchange_report, exits, relay_report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
+from eventsync.relaying import RelayRun, relay_after
 from eventsync.sharing import PullRun, Sharing, sharing
 from federation.errors import UnknownRemote
 from federation.model import PublishReport
@@ -72,25 +73,34 @@ def _explain(console: Console, found: Sharing) -> None:
     example="""
     eventsync push bus
     eventsync push --all
+    eventsync push hub --relay
     """,
 )
 @click.argument("remote", metavar="[REMOTE]", required=False)
 @click.option("--all", "everywhere", is_flag=True, help="Push to all remotes.")
 @click.option("--yes", is_flag=True, help="Push for the first time to a remote that is not local.")
+@click.option("--relay", is_flag=True, help="Pass on the feeds of others that are held here, too.")
 @pass_console
-def push(console: Console, remote: str | None, everywhere: bool, yes: bool) -> None:
-    """Publish what is new, then copy the feed to a remote, or to all."""
+def push(console: Console, remote: str | None, everywhere: bool, yes: bool, relay: bool) -> None:
+    """Publish what is new, then copy the feed to a remote, or to all.
+
+    With --relay the place also gets what was pulled from elsewhere and is newer than what stands there.
+    """
     with opened_store(console) as store, sharing(store) as found:
         remotes = _meant(found, remote, everywhere)
         report = found.publish()
         run = found.push(remotes, named=remote is not None, confirmed=yes)
-        console.exit_code = run.exit_code or _warn_of_left_out(console, report)
+        relayed = relay_after(found, remotes, run.remotes, confirmed=yes) if relay else None
+        codes = [run.exit_code] if relayed is None else [run.exit_code, relayed.exit_code]
+        console.exit_code = exits.combine(codes) or _warn_of_left_out(console, report)
         _warn(console, found)
         if console.json:
-            console.document(exchange_report.push_document(run))
+            console.document(exchange_report.push_document(run, relayed, console.exit_code))
             return
         _tell(console, exchange_report.push_lines(run), exchange_report.push_problems(run, named=remote is not None))
         _alarm(console, exchange_report.push_alarms(run))
+        if relayed is not None:
+            _tell_relayed(console, relayed)
 
 
 @click.command(
@@ -143,6 +153,11 @@ def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, 
         console.error(message, hint)
 
 
+def _tell_relayed(console: Console, run: RelayRun) -> None:
+    _tell(console, relay_report.relay_lines(run), relay_report.relay_problems(run))
+    _alarm(console, relay_report.relay_alarms(run))
+
+
 def _alarm(console: Console, messages: Iterable[str]) -> None:
     for message in messages:
         console.alarm(message)
@@ -174,7 +189,7 @@ def _meant(found: Sharing, remote: str | None, everywhere: bool) -> list[Remote]
 )
 @pass_console
 def sync(console: Console) -> None:
-    """Publish, then push to and pull from all remotes: the line for cron."""
+    """Publish, push to and pull from all remotes, and relay where config.toml says so: the line for cron."""
     with opened_store(console) as store, sharing(store) as found:
         run = found.sync()
         console.exit_code = run.exit_code
@@ -191,6 +206,7 @@ def sync(console: Console) -> None:
         _tell(console, exchange_report.push_lines(run.push), exchange_report.push_problems(run.push, named=False))
         _alarm(console, exchange_report.push_alarms(run.push))
         _tell_pulled(console, found, run.pull)
+        _tell_relayed(console, run.relay)
 
 
 @click.command("status", cls=Command, example="eventsync status")

@@ -347,6 +347,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("sync", store=ben)
     tell("sync", store=ada)
     tell("status", store=ada)
+    tell("push", "--relay", store=ben)
     config = ada / ".eventsync" / "config.toml"
     settings = config.read_text()
     config.write_text(settings + "max_changes = 0\n")
