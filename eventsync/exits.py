@@ -191,6 +191,12 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "`eventsync diff CND` shows both; `accept CND --merge` or `--edit` puts them together, `--theirs` takes "
             "theirs, `reject CND` keeps yours",
         ),
+        "ForkUndecided": Exit(
+            DECISION,
+            "fork_undecided",
+            "`eventsync origin show ORIGIN` shows both; `eventsync origin trust ORIGIN --keep` believes what you hold, "
+            "`--take HEAD` the other, `eventsync origin block ORIGIN` neither",
+        ),
         "UndoStopped": Exit(
             DECISION,
             "undo_stopped",
@@ -205,6 +211,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         ),
         "NoProject": Exit(USAGE, "no_project", "SRC is a .brainclaw folder, or the folder that one is in"),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
+        "NoSuchHead": Exit(USAGE, "no_such_head", "`eventsync origin show ORIGIN` names the heads that are kept"),
         "BlobUnreadable": Exit(
             DAMAGED, "blob_unreadable", "`eventsync pull` asks for it again; everything else can be read and decided"
         ),
@@ -216,7 +223,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "remote_exists",
             "`eventsync remote set-url NAME URL` changes where it is, `eventsync remote list` lists all",
         ),
-        "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync status` lists the origins this store knows"),
+        "UnknownOrigin": Exit(USAGE, "unknown_origin", "`eventsync origin list` lists the origins this store knows"),
         "InvalidArgument": Exit(USAGE, "usage", None),
         "InputUnreadable": Exit(USAGE, "input_unreadable", None),
         "NotOurFile": Exit(

@@ -35,7 +35,7 @@ def audit(holdings: Holdings) -> Iterator[Finding]:
             continue
         yield from _feed(holdings.mirror.feed(origin), origin, "mirror-damaged")
         yield from _brake(holdings, origin)
-        for name in holdings.mirror.fork_evidence(origin):
+        for name in holdings.trust.unsettled(origin):
             path = holdings.mirror.path(origin) / "fork" / name
             yield Finding(
                 "origin-forked", "warning", f"{origin} signed two contradicting feeds", str(path), None, None, False

@@ -33,7 +33,7 @@ def settle(holdings: Holdings, origin: str) -> None:
     Not while the mirror cannot be read: what cannot be counted may be too much.
     """
     brake = None if origin in holdings.damaged else holdings.brake(origin)
-    if brake is None:
+    if brake is None or holdings.trust.is_blocked(origin):  # nothing of a blocked origin is shown, so nobody looked
         return
     load = behind(holdings, origin, brake.after_seq, brake.limits)
     if brake.pending and is_too_much(load):

@@ -13,11 +13,13 @@ FederationError
 │   └── OtherCopyPublished    another copy of this store has published there [R3]
 ├── DecisionNeeded        a person has to decide first
 │   ├── ConflictUndecided a conflict, and nobody said which side is taken [K3]
+│   ├── ForkUndecided     an origin signed two histories, and nobody said which is believed [F5]
 │   ├── UndoStopped       something was built on what would be taken back, or it cannot be read [K5]
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
 │   └── SecretFound       a record looks as if it held a secret [F1]
 ├── NoProject             a store of another program that does not say who it is
 ├── NoSuchCandidate       no candidate with that id
+├── NoSuchHead            no head of an origin that is kept as evidence begins so
 ├── BlobUnreadable        a payload that stands beside a feed is missing or wrong: one entity's, no more [J13]
 └── DamagedFeed           our own feed or a mirror is not what it must be
 """
@@ -83,6 +85,10 @@ class ConflictUndecided(DecisionNeeded):
     """A candidate conflicts with what is here, and nobody said which of the two is taken; nothing was changed."""
 
 
+class ForkUndecided(DecisionNeeded):
+    """An origin signed two histories that contradict each other; nothing was changed."""
+
+
 class UndoStopped(DecisionNeeded):
     """The last decision cannot be taken back: an entity was changed since, or cannot be read; nothing was changed."""
 
@@ -97,6 +103,10 @@ class SecretFound(DecisionNeeded):
 
 class NoSuchCandidate(FederationError):
     """No candidate with that id; nothing was changed."""
+
+
+class NoSuchHead(FederationError):
+    """No head that is kept as evidence is the one that is meant; nothing was changed."""
 
 
 class DamagedFeed(FederationError):

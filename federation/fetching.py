@@ -36,6 +36,7 @@ from federation.verification import (
     Broken,
     State,
     compare,
+    line_end,
     read_head,
     same_lines,
     split_slice,
@@ -66,7 +67,7 @@ async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging:
     Raises SourceUnavailable when the place fails, DamagedFeed when our mirror cannot be read.
     """
     feed = holdings.mirror.feed(origin)
-    if holdings.mirror.fork_evidence(origin):
+    if holdings.trust.is_frozen(origin):
         return Refusal(Result.FORK, "frozen since its feed contradicted itself", "F5", path=f"{origin}/fork")
     wanted = [Wanted(HEAD_FILE, MAX_HEAD_BYTES)]
     if HEAD_FILE not in await away(lambda: place.fetch(origin, wanted, staging)):
@@ -79,13 +80,24 @@ async def fetch_feed(holdings: Holdings, place: Transport, origin: str, staging:
     head = read_head(raw, origin, lambda other, seq: start_known(holdings, other, seq))
     if isinstance(head, Refusal):
         return head
+    choice = holdings.trust.choice(origin) if pin is None else None
+    if choice is not None and (older := _older_than_chosen(head, choice.pin)) is not None:
+        return older
     row = compare(head, pin, MarkedFeed(holdings, origin) if pin is not None else None)
     if isinstance(row, Refusal):
         return row
     if row is Result.UP_TO_DATE:
         newest = head if held is None or head.gen > held.gen else held
         return check_redactions(feed, newest, Told()) or Checked(newest, pin, (), (), 0)
-    return await _check_slices(holdings, place, head, pin, staging)
+    return await _check_slices(holdings, place, head, pin, staging, None if choice is None else choice.pin)
+
+
+def _older_than_chosen(head: Head, chosen: Pin) -> Refusal | None:
+    """Whether a feed does not yet reach the history that a person chose instead of the one we held."""
+    if head.last_seq >= chosen.seq and head.gen >= chosen.gen:
+        return None
+    text = f"published {head.published_at}, older than the history you chose (gen {chosen.gen})"
+    return Refusal(Result.STALE, text, "F5", path=f"{head.origin}/{HEAD_FILE}", seq=head.last_seq)
 
 
 class MarkedFeed:
@@ -120,9 +132,12 @@ def wanted_slice(entry: Slice) -> Wanted:
 
 
 async def _check_slices(
-    holdings: Holdings, place: Transport, head: Head, pin: Pin | None, staging: Path
+    holdings: Holdings, place: Transport, head: Head, pin: Pin | None, staging: Path, chosen: Pin | None
 ) -> Checked | Refusal:
+    """Fetch and verify the slices behind a pin; without one, `chosen` is what the feed must show at its seq."""
     state = start_state(head) if pin is None else State(pin.seq, bytes.fromhex(pin.c), bytes.fromhex(pin.t))
+    if chosen is not None and chosen.seq <= state.seq and (state.seq, state.c.hex(), state.t.hex()) != chosen[1:]:
+        return _not_chosen(head, chosen)
     wanted = [entry for entry in head.slices if entry.last_seq > state.seq]
     asked = [wanted_slice(entry) for entry in wanted]
     had = await away(lambda: frozenset(place.fetch(head.origin, asked, staging)))
@@ -134,7 +149,7 @@ async def _check_slices(
     for entry in wanted:
         if entry.file_name not in had:
             return _incomplete(head, entry)
-        found = _check_slice(holdings, head, entry, state, staging, told)
+        found = _check_slice(holdings, head, entry, state, staging, told, chosen)
         if isinstance(found, Refusal):
             ours = pin is None or found.result is Result.INCOMPLETE or found.rule == "I2"
             return found if ours else found._replace(result=Result.FORK)
@@ -160,7 +175,7 @@ class _Good(NamedTuple):
 
 
 def _check_slice(
-    holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path, told: Told
+    holdings: Holdings, head: Head, entry: Slice, state: State, staging: Path, told: Told, chosen: Pin | None
 ) -> _Good | Refusal:
     """Verify one fetched slice. Its bytes are let go of before the next one is looked at: memory stays bounded."""
     raw = unpack_slice(holdings.store.disk.read(staging / entry.file_name), entry)
@@ -175,6 +190,8 @@ def _check_slice(
         assert isinstance(broken, Broken)
         where = f"{head.origin}/{entry.file_name}"
         return Refusal(Result.REFUSED, broken.message, "F5", path=where, line=broken.line, seq=broken.seq)
+    if chosen is not None and entry.first_seq <= chosen.seq <= entry.last_seq and not _shows(head, new, state, chosen):
+        return _not_chosen(head, chosen)
     left = holdings.own_feeds.left_at(head.origin)
     same, whole = agreed(holdings.store, new.lines, state.seq, left) if state.seq < left else (0, True)
     if not whole:
@@ -184,6 +201,17 @@ def _check_slice(
     records = sum(not line.startswith(SKIP_START) for line in new.lines)
     blobs = refs_in(raw, new.lines)
     return _Good(_file_to_keep(holdings, head, entry, new, state, staging), after, records, blobs)
+
+
+def _shows(head: Head, new: _New, state: State, chosen: Pin) -> bool:
+    """Whether verified lines behind a state come by what a person chose."""
+    upto = walk([line for line in new.lines if line_end(line) <= chosen.seq], state, frozenset(head.redacted))
+    return not isinstance(upto, Broken) and (upto.seq, upto.c.hex(), upto.t.hex()) == chosen[1:]
+
+
+def _not_chosen(head: Head, chosen: Pin) -> Refusal:
+    text = "is not the history that you chose"
+    return Refusal(Result.REFUSED, text, "F5", path=f"{head.origin}/{HEAD_FILE}", seq=chosen.seq)
 
 
 def _incomplete(head: Head, entry: Slice) -> Refusal:

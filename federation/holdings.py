@@ -37,6 +37,7 @@ from federation.quarantine import Quarantine
 from federation.settling import covering, decided_by, version_named
 from federation.staging import staging_folder
 from federation.taking_back import take_back_everywhere
+from federation.trust import Trust
 from journal import (
     CacheUnreadable,
     DamagedStore,
@@ -62,6 +63,7 @@ class Holdings:
         self.store = store
         self.folder = store.folder / "federation"
         self.mirror = Mirror(store.disk, self.folder)
+        self.trust = Trust(store, self.mirror)
         self.quarantine = Quarantine(store.disk, self.folder)
         self.own_feeds = OwnFeeds(store)
         self.damaged: dict[str, DamagedFeed] = {}  # origins whose mirror cannot be read: the others go on [F6]
@@ -72,7 +74,7 @@ class Holdings:
     def index(self) -> Index:
         """The cache, opened when first needed; begun anew when it is of another identity of this store [I2]."""
         self.store.disk.make_folder_durably(self.folder)
-        whose = self.own_feeds.identity
+        whose = self.identity
         found = Index.open(self.store.disk, self.index_path)
         if found.identity() not in (None, whose):
             found.close()
@@ -81,6 +83,11 @@ class Holdings:
         if found.identity() is None:
             found.set_identity(whose)
         return found
+
+    @property
+    def identity(self) -> str:
+        """What the index depends on besides mirrors and journal: who we are [I2], and whom people blocked or forgot."""
+        return self.own_feeds.identity + self.trust.mark
 
     @property
     def index_path(self) -> Path:
@@ -142,6 +149,7 @@ class Holdings:
 
     def _refresh(self) -> None:
         self.damaged.clear()
+        self._look_at_trust()
         if take_back_everywhere(self):
             self._drop_index()  # what others redacted may stand in any page of it [F9]
         self.index.ask_doubtful_again()
@@ -149,6 +157,13 @@ class Holdings:
         self.judge_all()
         for origin in self.mirror.origins():
             braking.settle(self, origin)
+
+    def _look_at_trust(self) -> None:
+        """Take notice of what people decided about origins since; an index made before that is begun anew [T1]."""
+        self.trust.refresh()
+        self.trust.finish_parking(self.noting_damage)
+        if self.index.identity() not in (None, self.identity):
+            self._drop_index()
 
     def _refresh_in_memory(self) -> None:
         self.close()
@@ -160,6 +175,8 @@ class Holdings:
     def take_in_everything(self) -> None:
         """Bring the index up to mirrors, own feed and journal; verdicts are not yet asked for."""
         for origin in self.mirror.origins():
+            if self.trust.is_blocked(origin):
+                continue  # its mirror stays what claims are checked against [K4]
             with contextlib.suppress(DamagedFeed), self.noting_damage(origin):
                 self.materialize(origin)
                 self._look_for_blobs(origin)
@@ -351,15 +368,6 @@ class Holdings:
         """The brake on an origin, if one is set; DamagedFeed when it cannot be read."""
         with self.noting_damage(origin):
             return self.mirror.brake(origin)
-
-    def saw(self) -> dict[str, tuple[int, str, str]]:
-        """How far we have read others, as our head tells them [F2]; of a damaged mirror nothing can be said."""
-        found = {}
-        for origin in self.mirror.origins():
-            head = None if origin.startswith(BRIDGE_PREFIX) else self.head(origin)
-            if head is not None:
-                found[origin] = (head.last_seq, head.c, head.t)
-        return found
 
     # --- whose a record is, and how far a mirror goes ---
 

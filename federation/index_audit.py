@@ -42,7 +42,7 @@ def _looked_at(holdings: Holdings) -> list[str]:
         return []
     try:
         kept.check()
-        if kept.identity() not in (None, holdings.own_feeds.identity):
+        if kept.identity() not in (None, holdings.identity):
             return []  # of another identity of this store: it is begun anew when it is asked next [I2]
         return list(_differences(fresh, kept))
     finally:

@@ -21,6 +21,7 @@ from journal import ORIGIN, BlobRef, Disk, is_temporary
 BRIDGE_PREFIX: Final = "brainclaw:"
 _BRIDGE_FOLDER: Final = "brainclaw-"
 _BRAKE_FILE: Final = "brake.json"
+_PARKING_FILE: Final = "parking.json"
 
 
 class Brake(NamedTuple):
@@ -34,12 +35,18 @@ class Brake(NamedTuple):
     limits: BrakeLimits = BrakeLimits()
 
 
+def evidence_name(head: bytes) -> str:
+    """The name of a head among the evidence of a fork."""
+    return f"head-{blake3(head).hexdigest()[:12]}.json"
+
+
 class Mirror:
     """All mirrors of one store."""
 
     def __init__(self, disk: Disk, federation_folder: Path) -> None:
         self._disk = disk
         self.folder = federation_folder / "mirror"
+        self._parked = federation_folder / "parked"
         self._folders: dict[str, FeedFolder] = {}
 
     def origins(self) -> list[str]:
@@ -99,13 +106,58 @@ class Mirror:
     def fork_evidence(self, origin: str) -> list[str]:
         """Names of what contradicts our mirror; not empty means that the origin is frozen."""
         folder = self.path(origin) / "fork"
-        return self._disk.names(folder) if self._disk.is_folder(folder) else []
+        return [name for name in sorted(self._disk.each_name(folder)) if not is_temporary(name)]
 
     def freeze(self, origin: str, head: bytes) -> None:
         """Keep a contradicting head beside ours as evidence, durably; the same one once [F5]."""
         folder = self.path(origin) / "fork"
         self._disk.make_folder_durably(folder)
-        self._disk.replace_durably(folder / f"head-{blake3(head).hexdigest()[:12]}.json", head)
+        self._disk.replace_durably(folder / evidence_name(head), head)
+
+    def evidence(self, origin: str, name: str) -> bytes:
+        """A head that contradicts our mirror; DamagedFeed when it is not what its name says."""
+        path = self.path(origin) / "fork" / name
+        data = self._disk.read_if_there(path)
+        if data is None or evidence_name(data) != name:
+            raise DamagedFeed("not the head that was kept as evidence", path=path, rule="F5")
+        return data
+
+    # --- parking ---
+
+    def begin_parking(self, origin: str, after_seq: int) -> None:
+        """Say in the mirror, durably, that a record behind that seq will put it aside; done before the record."""
+        data = json.dumps({"after_seq": after_seq}).encode() + b"\n"
+        self._disk.replace_durably(self.path(origin) / _PARKING_FILE, data)
+
+    def parking(self, origin: str) -> int | None:
+        """Behind which of our seqs the record stands that puts this mirror aside, if that was begun."""
+        path = self.path(origin) / _PARKING_FILE
+        data = self._disk.read_if_there(path)
+        if data is None:
+            return None
+        try:
+            return int(json.loads(data)["after_seq"])
+        except (ValueError, KeyError, TypeError):
+            raise DamagedFeed("not a parking file", path=path) from None
+
+    def stop_parking(self, origin: str) -> None:
+        """The record was never written: the mirror stays."""
+        self._disk.remove(self.path(origin) / _PARKING_FILE)
+
+    def park(self, origin: str, seq: int) -> Path:
+        """Put a whole mirror aside, durably: nothing is read from there, and nothing is deleted."""
+        source = self.path(origin)
+        target = self._parked / source.name / f"{seq:08d}"
+        self._disk.make_folder_durably(target.parent)
+        self._disk.rename_folder(source, target)
+        self._disk.sync_folder(self.folder)
+        self.feed(origin).forget_cached()
+        return target
+
+    def parked(self, origin: str) -> list[Path]:
+        """Where former mirrors of an origin stand, oldest first."""
+        folder = self._parked / self.path(origin).name
+        return [folder / name for name in sorted(self._disk.each_name(folder))]
 
     # --- brake ---
 

@@ -100,6 +100,7 @@ class Result(enum.StrEnum):
     INCOMPLETE = "incomplete"
     REFUSED = "refused"
     FORK = "fork"
+    BLOCKED = "blocked"  # by a person here: nothing was fetched
 
 
 class Refusal(NamedTuple):

@@ -7,15 +7,19 @@ local.json: from it `publisher` knows whether the feed here is the one that othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from federation import feed
+from federation.mirror import BRIDGE_PREFIX
 from federation.model import Head, Slice
 from federation.signing import sign
 from federation.verification import State
 from journal import InvalidInput, Position, Store, chain_start
+
+if TYPE_CHECKING:
+    from federation.holdings import Holdings
 
 Saw = Mapping[str, tuple[int, str, str]]
 
@@ -69,6 +73,17 @@ def signed(head: Head, store: Store) -> Head:
             f"store.json makes a head nobody could read: {error}", path=store.folder, rule="F2"
         ) from None
     return head._replace(raw=raw)
+
+
+def seen_of_others(holdings: Holdings) -> Saw:
+    """How far we have read others, as our head tells them [F2]; nothing of a damaged mirror or a blocked origin."""
+    found = {}
+    for origin in holdings.mirror.origins():
+        silent = origin.startswith(BRIDGE_PREFIX) or holdings.trust.is_blocked(origin)
+        head = None if silent else holdings.head(origin)
+        if head is not None:
+            found[origin] = (head.last_seq, head.c, head.t)
+    return found
 
 
 def remember(store: Store, head: Head, tiers: Sequence[int], position: Position) -> None:

@@ -20,7 +20,7 @@ from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
 from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
 from federation.outgoing import Outgoing
-from federation.own_head import Saw, next_head, previous_of, remember, start_of, tiers_of
+from federation.own_head import Saw, next_head, previous_of, remember, seen_of_others, start_of, tiers_of
 from federation.packing import pack
 from federation.redaction import finish_feed
 from federation.secrets import find_secret
@@ -53,7 +53,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
         new = Outgoing(holdings, settings, head, position)
         if not allow_secrets:
             _refuse_secrets(store, new.lines())
-        saw = holdings.saw() if settings.saw else {}
+        saw = seen_of_others(holdings) if settings.saw else {}
         if new.is_empty and (dict(head.saw) if head is not None else {}) == saw:
             gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
             return PublishReport(store.origin, head.last_seq if head else 0, gen, 0, {}, slices, False)

@@ -101,6 +101,11 @@ class Source(NamedTuple):
     name: str
 
 
+def _blocked(holdings: Holdings, origin: str) -> OriginPull:
+    """Nothing is fetched of an origin that a person blocked."""
+    return OriginPull(origin, holdings.name(origin), Result.BLOCKED, 0, holdings.pin(origin), Counts())
+
+
 # --- one signed origin -----------------------------------------------------------------------------------------------
 
 
@@ -109,19 +114,23 @@ async def _pull_origin(holdings: Holdings, source: Source, origin: str, area: Pa
     holdings.store.disk.make_folder(staging)
     try:
         for _ in range(_TRIES):
-            pin = feed.pin()
+            standing, pin = holdings.trust.of(origin), feed.pin()
+            if standing.blocked_at:
+                return _blocked(holdings, origin)
             found = await fetch_feed(holdings, place, origin, staging)
             if isinstance(found, Refusal):
                 if feed.pin() != pin:
                     continue  # judged by a mirror that another pull has changed meanwhile
-                if found.result is Result.STALE and not settings.dry_run:
+                if found.result is Result.STALE and pin is not None and not settings.dry_run:
                     place.kept(origin)  # all of it is in our mirror
                 return _refused(holdings, origin, found, staging, settings, source.name)
             if settings.dry_run:
                 return _report(holdings, origin, _result(found), found.records)
             blobs = await fetch_blobs(holdings, place, origin, found.blobs, staging)
             with holdings.lock():
-                if feed.pin() == found.pin:  # else another pull was faster: look again, without the lock [J9]
+                holdings.trust.refresh()
+                # Else another pull was faster, or a person decided: look again, without the lock [J9].
+                if feed.pin() == found.pin and holdings.trust.of(origin) == standing:
                     pulled = _keep(holdings, origin, found, blobs, settings)
                     if not holdings.index.missing_blobs(origin, 1):
                         place.kept(origin)
@@ -210,14 +219,24 @@ def _refused(
     warnings: tuple[str, ...] = ()
     if refusal.result in KEPT_RESULTS and not settings.dry_run:
         with holdings.lock():
-            evidence = holdings.store.disk.read_if_there(staging / HEAD_FILE)
-            if refusal.result is Result.FORK and evidence is not None:
-                holdings.mirror.freeze(origin, evidence)
+            refusal = _with_evidence(holdings, origin, refusal, staging)
             warnings = tuple(_quarantine(holdings, origin, refusal, staging, where))
     known = holdings.head(origin) is not None
     counts = holdings.counts(origin) if known else Counts()
     name = holdings.name(origin) if known else ""
     return OriginPull(origin, name, refusal.result, 0, holdings.pin(origin), counts, refusal, warnings=warnings)
+
+
+def _with_evidence(holdings: Holdings, origin: str, refusal: Refusal, staging: Path) -> Refusal:
+    """Keep the head of a fork as evidence; one that a person decided against is refused, and freezes nothing."""
+    evidence = holdings.store.disk.read_if_there(staging / HEAD_FILE)
+    if refusal.result is not Result.FORK or evidence is None:
+        return refusal
+    if holdings.trust.is_settled(origin, evidence):
+        text = "is a history that you decided against; what you chose stands"
+        return Refusal(Result.REFUSED, text, "F5", path=f"{origin}/{HEAD_FILE}", seq=refusal.seq)
+    holdings.mirror.freeze(origin, evidence)
+    return refusal
 
 
 def _quarantine(holdings: Holdings, origin: str, refusal: Refusal, staging: Path, where: str) -> Iterator[str]:
@@ -260,6 +279,8 @@ async def _pull_bridge(holdings: Holdings, source: BridgeSource, settings: Setti
     if project is None:
         raise SourceUnavailable("config.yaml names no project_id")
     origin = BRIDGE_PREFIX + project
+    if holdings.trust.is_blocked(origin):
+        return _blocked(holdings, origin)
     folder = holdings.bridge(origin)
     for _ in range(_TRIES):
         held = folder.state()

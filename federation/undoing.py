@@ -39,7 +39,8 @@ def drafts_of_undo(holdings: Holdings) -> list[Draft]:
 def _last_batch(holdings: Holdings) -> Sequence[Told]:
     """The newest decision and all records written in one batch with it [J6], oldest first."""
     store = holdings.store
-    newest = deque(store.decisions(store.position().seq), maxlen=1)
+    decided = (found for found in store.decisions(store.position().seq) if found.action_class is not ActionClass.META)
+    newest = deque(decided, maxlen=1)
     if not newest:
         return ()
     seq = newest[0].seq

@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 
 from journal.database import Database, Schema
 from journal.disk import Disk
-from journal.model import MAX_SEQ, RECORD_VERSION, SEGMENT_FORMAT, Decided, LocalHead, Place, Version
+from journal.model import MAX_SEQ, ORIGIN_ACTIONS, RECORD_VERSION, SEGMENT_FORMAT, Decided, LocalHead, Place, Version
 
 # A program that writes newer records must not have its index taken over by one that cannot read them [J12].
-_LAYOUT: Final = SEGMENT_FORMAT * 10_000 + RECORD_VERSION * 100 + 2
-_STATEMENTS: Final = """
+_LAYOUT: Final = SEGMENT_FORMAT * 10_000 + RECORD_VERSION * 100 + 3
+_ON_ORIGINS: Final = "action IN (" + ", ".join(f"'{action}'" for action in ORIGIN_ACTIONS) + ")"
+_STATEMENTS: Final = f"""
 CREATE TABLE position (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
 CREATE TABLE entities (item_type TEXT NOT NULL, item_id TEXT NOT NULL, folded_id TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE INDEX entities_folded ON entities (item_type, folded_id);
 CREATE INDEX entities_seq ON entities (seq);
 CREATE TABLE decisions (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT,
     cause TEXT NOT NULL, root TEXT) STRICT;
+CREATE INDEX decisions_on_origins ON decisions (seq) WHERE {_ON_ORIGINS};
 CREATE TABLE torn (segment INTEGER NOT NULL, offset INTEGER NOT NULL, end INTEGER NOT NULL, broken INTEGER NOT NULL,
     PRIMARY KEY (segment, offset)) STRICT, WITHOUT ROWID;
 """
@@ -179,6 +181,13 @@ class Index:
             (since, up_to),
         )
         return (Decided(*row) for row in rows)
+
+    def decisions_on_origins(self) -> list[Decided]:
+        """What was decided about whole origins, in log order; the cost does not grow with other decisions."""
+        rows = self._db.rows(
+            f"SELECT seq, action, item_type, item_id, cause, root FROM decisions WHERE {_ON_ORIGINS} ORDER BY seq", ()
+        )
+        return [Decided(*row) for row in rows]
 
     def bad_ranges(self) -> list[Torn]:
         """Ranges of the log that belong to no record, as found: (segment, offset, end, broken)."""

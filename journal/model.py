@@ -64,6 +64,9 @@ ACTIONS: Final[Mapping[str, ActionClass]] = {
     **dict.fromkeys(["session_start", "session_end", "run_progress", "assignment_progress"], ActionClass.OBSERVABILITY),
 }
 
+# What a person decided about a whole origin, not about one of its records.
+ORIGIN_ACTIONS: Final = ("origin_trust", "origin_block", "origin_forget")
+
 # Never candidates, private by default: what a machine is doing, not what it learned.
 EXECUTION_TYPES: Final = frozenset(
     ["claim", "assignment", "agent_run", "session", "runtime_note", "candidate", "sequence", "state", "action"]

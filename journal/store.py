@@ -395,6 +395,10 @@ class Store:
         """Records about foreign ones after a seq and up to another, in log order, as far as the caches know the log."""
         return self._caches.ask(lambda index: index.decisions(up_to, since))
 
+    def decisions_on_origins(self) -> Sequence[Decided]:
+        """The same about whole origins, all of them."""
+        return self._caches.ask(lambda index: index.decisions_on_origins())
+
     def fits(self, position: Position) -> bool:
         """Whether a kept position is still one of this log."""
         return self._log.fits(position)
