@@ -6,21 +6,24 @@ Pure, as `report` is. Everything foreign passes `text`; in JSON it stands in dat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from eventsync.brake_report import Refused, kinds_of, load_document, refused, released_lines
 from eventsync.exits import exit_of
 from eventsync.relay_report import relay_document
 from eventsync.report import Document, error_value, key_of, short_origin, who_of
 from eventsync.text import clean
+from eventsync.times import ago
 
 if TYPE_CHECKING:
     from eventsync.relaying import RelayRun
     from eventsync.sharing import PullRun, PushRun, Status, SyncRun
     from federation.model import (
         OriginPull,
+        OriginStatus,
         PublishReport,
         PushReport,
+        Refusal,
         RemotePull,
         Withheld,
     )
@@ -48,6 +51,7 @@ _RESULTS: Final = {
     "incomplete": "incomplete, try again later",
     "refused": "REFUSED",
     "fork": "FORKED",
+    "blocked": "blocked by you, passed over",
     "pushed": "pushed",
     "read_only": "can only be pulled from",
     "nothing_to_publish": "nothing was published yet",
@@ -58,8 +62,12 @@ _RESULTS: Final = {
 _HINTS: Final = {
     "stale": "nothing was changed; the other side may have been restored from a backup, or this copy is an old one",
     "incomplete": "nothing was changed: a later pull takes it when all of it is there",
-    "refused": "nothing was changed; docs/format.md [F5] says what is checked",
-    "fork": "nothing was changed; both heads are kept, docs/format.md [F5] says how to decide whom to believe",
+    "refused": "nothing was changed; `eventsync origin show {origin}` shows what was refused and where it is kept, "
+    "`eventsync origin block {origin}` passes it over",
+    "fork": "nothing was changed; `eventsync origin show {origin}` shows both sides, `eventsync origin trust {origin}` "
+    "decides whom to believe",
+    "damaged": "`eventsync verify` tells more; `eventsync origin forget {origin}` puts aside what is here, and the "
+    "next pull brings it again",
 }
 
 
@@ -178,6 +186,7 @@ def status_document(status: Status) -> Document:
                 "they_accepted": found.they_accepted,
                 "they_rejected": found.they_rejected,
                 "they_took_back": found.they_took_back,
+                "published_at": found.published_at,
             }
             for found in status.origins
         ],
@@ -275,7 +284,13 @@ def pull_problems(run: PullRun) -> Iterator[tuple[str, str | None]]:
         for found in report.origins:
             who = f"{where}: {found.name or found.origin}"
             if found.refusal is not None and found.result != "stale":
-                yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _HINTS.get(str(found.result))
+                yield f"{who}: {_RESULTS[found.result]}: {found.refusal}", _pull_hint(found, found.refusal)
+
+
+def _pull_hint(found: OriginPull, refusal: Refusal) -> str | None:
+    """What helps; it names the origin by its id, which is safe to paste."""
+    hint = _HINTS.get("damaged" if refusal.damaged else str(found.result))
+    return None if hint is None else hint.format(origin=found.origin)
 
 
 def pull_brakes(run: PullRun) -> Iterator[Refused]:
@@ -319,7 +334,8 @@ def status_lines(status: Status) -> Iterator[str]:
         error = f"; last error: {clean(remote.last_error)}" if remote.last_error else ""
         yield f"  remote {clean(remote.name)}  {clean(remote.url)}  {last}{error}"
     for found in status.origins:
-        yield _origin_line(found)
+        yield _origin_line(found, status.now)
+        yield from _origin_advice(found)
         if found.load is not None:
             yield f"    held by the brake: {kinds_of(found.load)}; `eventsync pull --confirm` releases them"
     if status.pending:
@@ -328,7 +344,15 @@ def status_lines(status: Status) -> Iterator[str]:
         yield "  inbox is empty"
 
 
-def _origin_line(found: Any) -> str:
+def _origin_advice(found: OriginStatus) -> Iterator[str]:
+    """The command that helps where an origin needs a person."""
+    if found.state == "fork":
+        yield f"    it signed two histories: `eventsync origin show {clean(found.origin)}` shows both and how to decide"
+    if found.state == "damaged":
+        yield f"    our mirror of it cannot be read: `eventsync origin show {clean(found.origin)}`, `eventsync verify`"
+
+
+def _origin_line(found: OriginStatus, now: str) -> str:
     read = "" if found.they_have_seq is None else f", has read us up to seq {found.they_have_seq}"
     decided = f", accepted {found.they_accepted} and rejected {found.they_rejected} of ours"
     decided = decided if found.they_accepted or found.they_rejected else ""
@@ -336,7 +360,9 @@ def _origin_line(found: Any) -> str:
     pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
     taken = {None: "", True: ", took back what we redacted", False: ", has not read our redactions yet"}
     what = f"{pending}{read}{decided}{taken[found.they_took_back]}"
-    return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}, {what}"
+    age = None if found.published_at is None else ago(found.published_at, now)
+    published = "" if age is None else f" published {age}"
+    return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}{published}, {what}"
 
 
 def open_line(pending: int, held: int) -> str:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventsync.errors import InvalidArgument, UnknownOrigin
+from federation import braking
 from federation import origins as verbs
+from federation.errors import DamagedFeed
 from federation.forks import Fork, forks_of
 from federation.mirror import BRIDGE_PREFIX
 from federation.model import Head, OriginStatus
 from federation.origins import Decision, known, state_of
 from federation.quarantine import Quarantined
+from federation.receipts import TheirDecision, newest_decisions, standing
+from federation.redaction import newest_redaction
 from federation.trust import Choice
 from journal import ORIGIN
 
@@ -34,6 +38,7 @@ class OriginDetails(NamedTuple):
     flagged: bool  # it claims what cannot be [K4]
     blocked_because: str | None
     choice: Choice | None
+    receipts: Sequence[TheirDecision]  # its newest decisions about what is ours
     forks: Sequence[Fork]
     problem: str | None  # why its mirror or the evidence cannot be read
     quarantine: Sequence[Quarantined]
@@ -65,6 +70,26 @@ def meant(found: Sharing, wanted: str) -> str:
     return named(found.holdings, wanted, known(found.holdings))
 
 
+def status_of(holdings: Holdings, origin: str, redacted: int | None) -> OriginStatus:
+    """Where one origin stands; `redacted` is the seq of our newest record that tells of a redaction."""
+    counts = holdings.counts(origin)
+    theirs = standing(holdings, origin, redacted)
+    head = None if origin.startswith(BRIDGE_PREFIX) else holdings.head(origin)
+    return OriginStatus(
+        origin,
+        holdings.name(origin),
+        holdings.pin(origin),
+        state_of(holdings, origin),
+        counts.open + counts.held,
+        counts.held,
+        theirs.have_seq,
+        *theirs.receipts,
+        theirs.took_back,
+        braking.told(holdings, origin),
+        None if head is None else head.published_at,
+    )
+
+
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +105,7 @@ def details(found: Sharing, wanted: str) -> OriginDetails:
     origin = meant(found, wanted)
     try:
         return _details(found, origin, tuple(forks_of(found.holdings, origin)))
-    except verbs.DamagedFeed as error:
+    except DamagedFeed as error:
         return _details(found, origin, ())._replace(problem=str(error))
 
 
@@ -89,12 +114,13 @@ def _details(found: Sharing, origin: str, forks: Sequence[Fork]) -> OriginDetail
     head = None if origin.startswith(BRIDGE_PREFIX) else holdings.head(origin)
     damage = holdings.damaged.get(origin)
     return OriginDetails(
-        found.origin_status(origin),
+        status_of(holdings, origin, newest_redaction(holdings.own)),
         head,
         found.remotes_that_showed(origin),
         origin in holdings.index.flagged_origins(),
         holdings.trust.reason(origin),
         holdings.trust.choice(origin),
+        newest_decisions(holdings, origin),
         forks,
         None if damage is None else str(damage),
         holdings.quarantine.entries(origin),

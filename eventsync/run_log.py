@@ -67,18 +67,27 @@ class RunLog:
         return found
 
 
+def found_last(runs: Sequence[Run], remote: str) -> frozenset[str]:
+    """The origins that the last pull which reached a remote of that name found there."""
+    return _found_last([run for run in runs if run.get("remote") == remote and run.get("verb") == "pull"])
+
+
+def _found_last(pulls: Sequence[Run]) -> frozenset[str]:
+    reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
+    return frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset()
+
+
 def past(runs: Sequence[Run], url: str, kind: str, own: str) -> Past:
     """What runs tell of the place at a URL; `own` is the origin in force."""
     there = [run for run in runs if run.get("url") == url]
     pulls = [run for run in there if run.get("verb") == "pull"]
-    reached = [run for run in pulls if run.get("error") is None or run.get("origins")]
     pushed = [run for run in there if run.get("error") is None and run.get("result") == "pushed"]
     # That a git server takes no pushes shows after a person has said yes: a sync need not ask for that again.
     refused = kind == "git" and any(run.get("result") == "read_only" for run in there)
     return Past(
         any(run.get("origins") for run in pulls),
         bool(pushed) or refused,
-        frozenset(map(str, reached[-1].get("origins") or ())) if reached else frozenset[str](),
+        _found_last(pulls),
         any(own in run.get("origins", ()) for run in pushed),
         any(run.get("origins") for run in there if run.get("verb") == "relay"),
     )

@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventsync import exits
 from eventsync.app import summary_of
-from eventsync.errors import InvalidArgument, UnknownOrigin
+from eventsync.errors import InvalidArgument
+from eventsync.origins import named, status_of
 from eventsync.relaying import RelayRun, relay_after
-from eventsync.run_log import Run, RunLog, past
+from eventsync.run_log import Run, RunLog, found_last, past
 from eventsync.ways import Ways, check_settings
-from federation import braking
 from federation.deciding import Deciding
 from federation.errors import FederationError, UnknownRemote
 from federation.holdings import Holdings
 from federation.inbox import Inbox
-from federation.mirror import BRIDGE_PREFIX
 from federation.model import OriginPull, OriginStatus, PublishReport, PushReport, RemotePull, Result
 from federation.publisher import Plan, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
-from federation.receipts import standing
 from federation.redaction import newest_redaction
 from federation.taking_back import copies_here
 from federation.transports import urls
@@ -44,6 +42,7 @@ _PULL_CODES: Final = {
     Result.UPDATED: exits.DONE,
     Result.UP_TO_DATE: exits.DONE,
     Result.STALE: exits.DONE,
+    Result.BLOCKED: exits.DONE,
     Result.INCOMPLETE: exits.UNAVAILABLE,
     Result.REFUSED: exits.FOREIGN_REFUSED,
     Result.FORK: exits.FOREIGN_REFUSED,
@@ -89,6 +88,7 @@ class Status(NamedTuple):
     remotes: Sequence[RemoteStatus]
     origins: Sequence[OriginStatus]
     warnings: Sequence[str]
+    now: str  # when it was asked
 
 
 class PushRun(NamedTuple):
@@ -288,16 +288,8 @@ class Sharing:
         return Deciding(self.inbox, agent, summary_of)
 
     def origin_named(self, wanted: str | None) -> str | None:
-        """The origin id a person means: the id, a unique beginning of one, or a label only one origin has."""
-        if wanted is None:
-            return None
-        origins = self.holdings.mirror.origins()
-        if wanted in origins:
-            return wanted
-        found = [origin for origin in origins if origin.startswith(wanted) or self.holdings.name(origin) == wanted]
-        if len(found) != 1:
-            raise UnknownOrigin(f"{'no' if not found else 'more than one'} origin is called {wanted!r}")
-        return found[0]
+        """The origin id a person means, among those that are mirrored; errors as `origins.named`."""
+        return None if wanted is None else named(self.holdings, wanted, self.holdings.mirror.origins())
 
     def pending(self) -> tuple[int, int]:
         """How many candidates are open, and how many of them are held."""
@@ -312,7 +304,7 @@ class Sharing:
         own = self.holdings.own.head()
         position = self.store.position()
         redacted = newest_redaction(self.holdings.own)
-        origins = [self._origin_status(origin, redacted) for origin in self.holdings.mirror.origins()]
+        origins = [status_of(self.holdings, origin, redacted) for origin in self.holdings.mirror.origins()]
         warnings = [text for text in (stale, self._moved_warning(), *self._copies_warnings()) if text]
         return Status(
             StoreStatus(
@@ -328,6 +320,7 @@ class Sharing:
             [self.remote_status(name) for name in self.config.remotes],
             origins,
             warnings,
+            self.store.machine.now(),
         )
 
     def _moved_warning(self) -> str | None:
@@ -342,24 +335,9 @@ class Sharing:
             seqs = " ".join(str(copy.seq) for copy in copies[:20])
             yield f"{len(copies)} of our records took over what its author has redacted since: seq {seqs}"
 
-    def _origin_status(self, origin: str, redacted: int | None) -> OriginStatus:
-        counts = self.holdings.counts(origin)
-        theirs = standing(self.holdings, origin, redacted)
-        bridged = origin.startswith(BRIDGE_PREFIX)
-        state = "bridge" if bridged else "fork" if self.holdings.mirror.fork_evidence(origin) else "ok"
-        state = "damaged" if origin in self.holdings.damaged else state
-        return OriginStatus(
-            origin,
-            self.holdings.name(origin),
-            self.holdings.pin(origin),
-            state,
-            counts.open + counts.held,
-            counts.held,
-            theirs.have_seq,
-            *theirs.receipts,
-            theirs.took_back,
-            braking.told(self.holdings, origin),
-        )
+    def remotes_that_showed(self, origin: str) -> list[str]:
+        """The remotes whose last pull that reached them found a feed of this origin, as the run log tells."""
+        return [name for name in self.config.remotes if origin in found_last(self.run_log.runs(), name)]
 
     def remote_status(self, name: str) -> RemoteStatus:
         """What the run log says of one remote."""

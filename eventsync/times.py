@@ -12,6 +12,7 @@ from typing import Final
 from eventsync.errors import InvalidArgument
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGES: Final = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})\s*([mhdw])", re.ASCII)
 
 
@@ -36,6 +37,20 @@ def after_span(text: str, now: str) -> str:
         return _written(datetime.fromisoformat(now) + timedelta(**{_UNITS[found[2]]: int(found[1])}))
     except OverflowError:
         raise InvalidArgument(f"{text[:80]!r} is too long") from None
+
+
+def ago(text: str, now: str) -> str | None:
+    """How long ago a time was, as people say it; None for what is no time. One that is yet to come says so."""
+    try:
+        seconds = int((datetime.fromisoformat(now) - datetime.fromisoformat(text)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if seconds < -60:
+        return "in the future"
+    for unit, size in _AGES:
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return "just now"
 
 
 def _written(at: datetime) -> str:

@@ -313,7 +313,7 @@ class OriginStatus(NamedTuple):
     origin: str
     name: str
     last_seq: int
-    state: str  # "ok", "fork", "bridge"
+    state: str  # as `origins.state_of` has it
     pending: int
     held: int  # of those pending
     they_have_seq: int | None
@@ -321,3 +321,4 @@ class OriginStatus(NamedTuple):
     they_rejected: int
     they_took_back: bool | None = None  # whether they read our newest redaction; None when there is none, or unknown
     load: Load | None = None  # what the brake holds
+    published_at: str | None = None  # when its newest publish was made, as it says; foreign text

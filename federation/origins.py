@@ -73,17 +73,19 @@ def trust(holdings: Holdings, origin: str, chosen: str | None, *, agent: str) ->
         if chosen not in (None, HELD):
             head = evidence_head(holdings, origin, _evidence_named(holdings, origin, chosen or ""))
             payload = payload_of_choice(origin, head, [])
-            return _parking(holdings, TRUST, origin, payload, agent, root=_root(head))
+            summary = f"the history of gen {head.gen}, seq {head.last_seq} instead of the one that was here"
+            return _parking(holdings, TRUST, origin, payload, agent, root=_root(head), summary=summary)
         if unsettled:
             held = holdings.mirror.feed(origin).head()
             if held is None:
                 raise DamagedFeed("no head stands beside the evidence", path=holdings.mirror.path(origin), rule="F5")
             payload = payload_of_choice(origin, held, holdings.mirror.fork_evidence(origin))
-            return Decision(_record(holdings, TRUST, origin, payload, agent, root=_root(held)))
+            summary = f"the history that is here, of gen {held.gen}, seq {held.last_seq}"
+            return Decision(_record(holdings, TRUST, origin, payload, agent, root=_root(held), summary=summary))
         if not holdings.trust.is_blocked(origin):
             return Decision()
         payload = {"origin": origin, "head": None, "settled": []}
-        return Decision(_record(holdings, TRUST, origin, payload, agent))
+        return Decision(_record(holdings, TRUST, origin, payload, agent, summary="not blocked any more"))
 
 
 # --- how -------------------------------------------------------------------------------------------------------------
@@ -100,13 +102,20 @@ def _deciding(holdings: Holdings) -> Iterator[None]:
 
 
 def _parking(
-    holdings: Holdings, action: str, origin: str, payload: dict[str, Any], agent: str, root: str | None = None
+    holdings: Holdings,
+    action: str,
+    origin: str,
+    payload: dict[str, Any],
+    agent: str,
+    *,
+    root: str | None = None,
+    summary: str | None = None,
 ) -> Decision:
     """Write a record that puts the mirror aside, announced in the mirror first, so that a crash is made good."""
     mirrored = origin in holdings.mirror.origins()
     if mirrored:
         holdings.mirror.begin_parking(origin, holdings.store.position().seq)
-    written = _record(holdings, action, origin, payload, agent, root=root)
+    written = _record(holdings, action, origin, payload, agent, root=root, summary=summary)
     holdings.refresh()
     return Decision(written, holdings.mirror.parked(origin)[-1] if mirrored else None)
 
@@ -163,16 +172,16 @@ def evidence_head(holdings: Holdings, origin: str, name: str) -> Head:
 def known(holdings: Holdings) -> list[str]:
     """All foreign origins that anything here speaks of: mirrored, decided about, or refused; sorted."""
     quarantined = {entry.origin for entry in holdings.quarantine.entries()}
-    return sorted({*holdings.mirror.origins(), *holdings.trust.standings, *quarantined})
+    return sorted({*holdings.mirror.origins(), *holdings.trust.stances, *quarantined})
 
 
 def state_of(holdings: Holdings, origin: str) -> str:
     """One word for where an origin stands; what needs a person comes first."""
-    standing, mirrored = holdings.trust.of(origin), origin in holdings.mirror.origins()
-    if standing.blocked_at:
+    stance, mirrored = holdings.trust.of(origin), origin in holdings.mirror.origins()
+    if stance.blocked_at:
         return "blocked"
     if not mirrored:
-        return "awaited" if standing.chosen_at else "forgotten" if standing.forgotten_at else "refused"
+        return "awaited" if stance.chosen_at else "forgotten" if stance.forgotten_at else "refused"
     if origin in holdings.damaged:
         return "damaged"
     if origin.startswith(BRIDGE_PREFIX):

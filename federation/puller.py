@@ -114,8 +114,8 @@ async def _pull_origin(holdings: Holdings, source: Source, origin: str, area: Pa
     holdings.store.disk.make_folder(staging)
     try:
         for _ in range(_TRIES):
-            standing, pin = holdings.trust.of(origin), feed.pin()
-            if standing.blocked_at:
+            stance, pin = holdings.trust.of(origin), feed.pin()
+            if stance.blocked_at:
                 return _blocked(holdings, origin)
             found = await fetch_feed(holdings, place, origin, staging)
             if isinstance(found, Refusal):
@@ -130,7 +130,7 @@ async def _pull_origin(holdings: Holdings, source: Source, origin: str, area: Pa
             with holdings.lock():
                 holdings.trust.refresh()
                 # Else another pull was faster, or a person decided: look again, without the lock [J9].
-                if feed.pin() == found.pin and holdings.trust.of(origin) == standing:
+                if feed.pin() == found.pin and holdings.trust.of(origin) == stance:
                     pulled = _keep(holdings, origin, found, blobs, settings)
                     if not holdings.index.missing_blobs(origin, 1):
                         place.kept(origin)

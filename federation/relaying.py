@@ -109,10 +109,12 @@ async def _relay_to(holdings: Holdings, remote: Remote, area: Path, confirmed: b
 
 
 def _of_others(holdings: Holdings) -> list[str]:
-    """The signed origins in our mirrors; a former one of ours, under which another copy goes on, is told by that."""
+    """The signed origins in our mirrors that nobody blocked. Another copy that goes on under ours tells of itself."""
     own = holdings.own_feeds.origins
     return [
-        origin for origin in holdings.mirror.origins() if origin not in own and not origin.startswith(BRIDGE_PREFIX)
+        origin
+        for origin in holdings.mirror.origins()
+        if not (origin in own or origin.startswith(BRIDGE_PREFIX) or holdings.trust.is_blocked(origin))
     ]
 
 
@@ -123,7 +125,7 @@ async def _relay_origin(
     disk = holdings.store.disk
     disk.make_folder(staging)
     try:
-        if holdings.mirror.fork_evidence(origin):
+        if holdings.trust.is_frozen(origin):
             return _told(holdings, origin, Passed.HELD_BACK, "frozen since its feed contradicted itself [F5]")
         there = await _head_there(holdings, place, origin, listed, staging)
         if isinstance(there, Refusal):

@@ -22,7 +22,7 @@ BLOCK: Final = "origin_block"
 FORGET: Final = "origin_forget"
 
 
-class Standing(NamedTuple):
+class Stance(NamedTuple):
     """Where an origin stands by what people decided; seqs are those of our records, 0 for none."""
 
     blocked_at: int = 0
@@ -43,36 +43,36 @@ class Trust:
     def __init__(self, store: Store, mirror: Mirror) -> None:
         self._store = store
         self._mirror = mirror
-        self._standings: Mapping[str, Standing] | None = None
+        self._stances: Mapping[str, Stance] | None = None
         self._last_seq = 0
         self._choices: dict[int, Choice] = {}
 
     def refresh(self) -> None:
         """Look at the journal anew."""
         self._store.refresh()
-        self._standings = None
+        self._stances = None
 
     @property
-    def standings(self) -> Mapping[str, Standing]:
+    def stances(self) -> Mapping[str, Stance]:
         """All origins that a person decided about, as far as the journal's caches know it."""
-        if self._standings is None:
+        if self._stances is None:
             found = self._store.decisions_on_origins()
-            standings: dict[str, Standing] = {}
+            stances: dict[str, Stance] = {}
             for record in found:
                 origin = origin_of(record)
-                standings[origin] = _after(standings.get(origin, Standing()), record)
-            self._standings = standings
+                stances[origin] = _after(stances.get(origin, Stance()), record)
+            self._stances = stances
             self._last_seq = found[-1].seq if found else 0
-        return self._standings
+        return self._stances
 
     @property
     def mark(self) -> str:
         """What stands in a cache that depends on these decisions; another one means to begin it anew."""
-        return f" trust@{self._last_seq}" if self.standings else ""
+        return f" trust@{self._last_seq}" if self.stances else ""
 
-    def of(self, origin: str) -> Standing:
+    def of(self, origin: str) -> Stance:
         """Where an origin stands."""
-        return self.standings.get(origin, Standing())
+        return self.stances.get(origin, Stance())
 
     def is_blocked(self, origin: str) -> bool:
         """Whether nothing of it is pulled, shown or passed on."""
@@ -126,8 +126,8 @@ class Trust:
         for origin in self._mirror.origins():
             with suppress(DamagedFeed), noting_damage(origin):
                 after = self._mirror.parking(origin)
-                standing = self.of(origin)
-                seq = max(standing.forgotten_at, standing.chosen_at)
+                stance = self.of(origin)
+                seq = max(stance.forgotten_at, stance.chosen_at)
                 if after is not None and seq > after:
                     self._mirror.park(origin, seq)
                 elif after is not None:
@@ -145,14 +145,14 @@ def payload_of_choice(origin: str, head: Head, settled: list[str]) -> dict[str, 
     return {"origin": origin, "head": pin._asdict(), "settled": settled}
 
 
-def _after(standing: Standing, record: Decided) -> Standing:
+def _after(stance: Stance, record: Decided) -> Stance:
     """Where an origin stands after one more record. Who forgets an origin that is blocked keeps it blocked."""
     if record.action == BLOCK:
-        return standing._replace(blocked_at=record.seq)
+        return stance._replace(blocked_at=record.seq)
     if record.action == FORGET:
-        return standing._replace(forgotten_at=record.seq, chosen_at=0)
-    chosen_at = standing.chosen_at if record.root is None else record.seq
-    return standing._replace(blocked_at=0, chosen_at=chosen_at)
+        return stance._replace(forgotten_at=record.seq, chosen_at=0)
+    chosen_at = stance.chosen_at if record.root is None else record.seq
+    return stance._replace(blocked_at=0, chosen_at=chosen_at)
 
 
 def _only(seq: int) -> Query:

@@ -58,6 +58,7 @@ program: Final = Group(
         },
         "Other stores": {
             "remote": "eventsync.cli.remotes",
+            "origin": "eventsync.cli.origins",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
         },
         "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),

@@ -27,6 +27,7 @@ from eventsync.config import Config, Remote
 from journal import Parked
 from tests.cli.answers import ROOT, Answer, Run
 from tests.cli.test_help import COMMANDS
+from tests.integration.forger import Forger
 
 PAPERS = [ROOT / "README.md", ROOT / "docs" / "cli.md", ROOT / "docs" / "tutorial.md"]
 COMMON = {name for option in common_options() for name in [*option.opts, *option.secondary_opts]}
@@ -320,6 +321,34 @@ class Told:
         return answer.document
 
 
+def decide_about_origins(tell: Told, store: Path, bus: Path) -> None:
+    """A stranger signs two histories; then everything that can be said about that."""
+    stranger = Forger()
+    stranger.record("p1")
+    two = stranger.copy()
+    for forger, name in ((stranger, "p2"), (two, "p3")):
+        forger.record(name)
+    stranger.feed().put_into(bus)
+    tell("remote", "add", "forged", str(bus), store=store)
+    tell("pull", "forged", store=store)
+    two.feed(gen=2).put_into(bus)
+    tell("pull", "forged", code=5, store=store)
+    (fork,) = tell("origin", "show", stranger.origin, store=store)["forks"]
+    tell("origin", "trust", stranger.origin, code=22, store=store)
+    tell("origin", "trust", stranger.origin, "--keep", store=store)
+    tell("origin", "trust", stranger.origin, "--take", fork["head"], store=store)
+    tell("origin", "show", stranger.origin, store=store)
+    tell("origin", "list", store=store)
+    tell("pull", "forged", store=store)
+    tell("origin", "block", stranger.origin, "--reason", "no", store=store)
+    tell("origin", "show", stranger.origin, store=store)
+    tell("pull", "forged", store=store)
+    tell("origin", "forget", stranger.origin, store=store)
+    tell("origin", "show", stranger.origin, store=store)
+    tell("origin", "trust", stranger.origin, store=store)
+    tell("remote", "remove", "forged", store=store)
+
+
 @pytest.fixture
 def told(run: Run, tmp_path: Path) -> Told:
     """A life in JSON: two stores over a bus, with everything that can come out differently."""
@@ -348,6 +377,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("sync", store=ada)
     tell("status", store=ada)
     tell("push", "--relay", store=ben)
+    tell("origin", "show", "ben", store=ada)
     config = ada / ".eventsync" / "config.toml"
     settings = config.read_text()
     config.write_text(settings + "max_changes = 0\n")
@@ -406,6 +436,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("redact", "2", "--reason", "no", code=22, store=ada)
     tell("redact", "2", "--reason", "no", "--yes", store=ada)
     tell("redact", "2", "--reason", "no", "--yes", store=ada)
+    decide_about_origins(tell, ada, tmp_path / "forged")
     for name in ("verify", "rebuild", "checkpoint", "gc"):
         tell(name, store=ada)
     log = ada / ".eventsync" / "journal" / "seg-00000001.jsonl"
