@@ -12,6 +12,7 @@ from eventsync.brake_report import Refused, kinds_of, load_document, refused, re
 from eventsync.exits import exit_of
 from eventsync.relay_report import relay_document
 from eventsync.report import Document, error_value, key_of, short_origin, who_of
+from eventsync.rules_report import run_document
 from eventsync.text import clean
 from eventsync.times import ago
 
@@ -124,7 +125,7 @@ def pull_document(run: PullRun) -> Document:
         }
         for report in run.remotes
     ]
-    return {"remotes": rows, "exit_code": run.exit_code}
+    return {"remotes": rows, "rules": run_document(run.rules), "exit_code": run.exit_code}
 
 
 def _origin_pull(found: OriginPull) -> Document:

@@ -54,6 +54,7 @@ def candidate_row(found: Candidate) -> Document:
         "digest": found.digest,
         "payload": found.payload,
         "held": found.held,
+        "rule": found.rule,
         "snoozed": found.snoozed is not None,
         "snoozed_until": None if found.snoozed is None else found.snoozed.until,
         "trust": "foreign",
@@ -150,7 +151,10 @@ def _verdict_words(candidate: Candidate) -> str:
     if candidate.snoozed is not None:
         until = "" if candidate.snoozed.until is None else f" until {clean(candidate.snoozed.until[:16])}Z"
         return f"{candidate.verdict} (snoozed{until})"
-    return f"{candidate.verdict}{' (held)' if candidate.held else ''}"
+    if candidate.held:
+        return f"{candidate.verdict} (held)"
+    by = "by" if candidate.verdict == "known" else "held by"
+    return f"{candidate.verdict}" + ("" if candidate.rule is None else f" ({by} rule {clean(candidate.rule)})")
 
 
 def left_lines(left: Sequence[Left]) -> Iterator[str]:

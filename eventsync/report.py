@@ -154,7 +154,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "explain": None,
         },
         "push": {"remotes": [], "relay": None, "exit_code": None},
-        "pull": {"remotes": [], "exit_code": None},
+        "pull": {"remotes": [], "rules": None, "exit_code": None},
         "sync": {
             "publish": None,
             "publish_error": None,
@@ -177,6 +177,9 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "accept": {"records": [], "left": [], "held": 0, "snoozed": 0},
         "reject": {"records": [], "left": []},
         "snooze": {"records": [], "left": []},
+        "rules": {"rules": []},
+        "rules list": {"rules": []},
+        "rules test": {"rules": [], "candidates": []},
         "status": {"store": None, "pending": 0, "held": 0, "remotes": [], "origins": []},
         "demo": {"ok": False, "seconds": None, "lines": []},
         "identity keep": {"origin_store_id": None, "path": None, "moved": []},
@@ -264,6 +267,7 @@ def record_row(record: Record) -> Document:
         "summary": record.summary,
         "cause": record.cause,
         "root": record.root,
+        "agent": record.agent or None,
     }
 
 
@@ -355,13 +359,16 @@ def entity_lines(heads: Sequence[LocalHead], columns: int | None) -> Iterator[st
 
 def record_line(record: Record) -> str:
     """One record of the log."""
+    from federation.rules import rule_named_by
+
     rev = "" if record.entity_rev is None else f" rev {record.entity_rev}"
     summary = "" if not record.summary else f"  {clean(record.summary)}"
     key = key_of(record.item_type, record.item_id)
     origin, at, seq = (record.cause or "").rpartition("@")
     cause = f"  from {short_origin(origin)}{at}{clean(seq)}" if at else ""
     when = pad("redacted", _TIME_WIDTH) if record.redacted else clean(record.ts)
-    return f"{record.seq:>6}  {when}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}"
+    rule = "" if rule_named_by(record.agent) is None else f"  by {clean(record.agent)}"
+    return f"{record.seq:>6}  {when}  {pad(clean(record.action), 7)} {key}{rev}{summary}{cause}{rule}"
 
 
 def parked_line(parked: Parked) -> str:

@@ -17,6 +17,7 @@ from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument
 from eventsync.origins import named, status_of
 from eventsync.relaying import RelayRun, relay_after
+from eventsync.ruling import recounted, rules_in, run_rules
 from eventsync.run_log import Run, RunLog, found_last, past
 from eventsync.ways import Ways, check_settings
 from federation.deciding import Deciding
@@ -28,6 +29,8 @@ from federation.publisher import Plan, explain, publish
 from federation.puller import Remote, Settings, pull
 from federation.pusher import push
 from federation.redaction import newest_redaction
+from federation.rules import Rule
+from federation.ruling import NO_RULES, RuleRun
 from federation.taking_back import copies_here
 from federation.transports import urls
 from federation.withholding import PublishSettings
@@ -99,10 +102,11 @@ class PushRun(NamedTuple):
 
 
 class PullRun(NamedTuple):
-    """A pull from one or several remotes."""
+    """A pull from one or several remotes, and what rules decided after it."""
 
     remotes: Sequence[RemotePull]
     exit_code: int
+    rules: RuleRun = NO_RULES
 
 
 class SyncRun(NamedTuple):
@@ -122,7 +126,7 @@ class Sharing:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.holdings = Holdings(store)
-        self._config_path = store.folder / "config.toml"
+        self.config_path = store.folder / "config.toml"
         self.run_log = RunLog(store)
         self.ways = Ways(store)
 
@@ -136,7 +140,7 @@ class Sharing:
         """config.toml; read when first needed, since pydantic costs more than a short command."""
         from eventsync import config as configs
 
-        return configs.read(self.store.disk, self._config_path)
+        return configs.read(self.store.disk, self.config_path)
 
     # --- remotes ---
 
@@ -181,7 +185,7 @@ class Sharing:
         from eventsync.config_editing import change
 
         with self.store.lock():
-            self.config = change(self.store.disk, self._config_path, edit)
+            self.config = change(self.store.disk, self.config_path, edit)
 
     def remotes(self, wanted: str | None) -> list[Remote]:
         """The remote of a name, the place of a URL, or with None all that are configured."""
@@ -232,11 +236,14 @@ class Sharing:
     def pull(self, remotes: Sequence[Remote], settings: Settings) -> PullRun:
         """Pull, and keep a line of each remote for `status`."""
         reports = pull(self.holdings, remotes, settings, (lambda _: None) if settings.dry_run else self._note_pull)
+        ruled = NO_RULES if settings.dry_run else run_rules(self)
         codes = [code for report in reports for code in _pull_codes(report)]
+        codes += [] if ruled.error is None else [exits.exit_of(ruled.error).code]
         code = exits.combine(codes)
         if code == exits.DONE and any(found.braked for report in reports for found in report.origins):
             code = exits.DECISION
-        return PullRun(reports, code)
+        reports = [recounted(self.holdings, report) for report in reports] if ruled.made else reports
+        return PullRun(reports, code, ruled)
 
     def sync(self) -> SyncRun:
         """Publish, push to and pull from all remotes, then relay where that is wanted: what was just pulled, too.
@@ -281,7 +288,12 @@ class Sharing:
     @property
     def inbox(self) -> Inbox:
         """The candidates."""
-        return Inbox(self.holdings)
+        return Inbox(self.holdings, self.rules)
+
+    @cached_property
+    def rules(self) -> Sequence[Rule]:
+        """What a person said beforehand about candidates."""
+        return rules_in(self)
 
     def deciding(self, agent: str) -> Deciding:
         """The decisions of an agent about them."""

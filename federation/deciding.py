@@ -38,7 +38,7 @@ Title = Callable[[Mapping[str, Any]], str | None]
 _UNNAMED_TYPE: Final = "unnamed"  # of a decision about an entity whose type or id our journal cannot hold
 
 
-class _Undecided(NamedTuple):
+class Undecided(NamedTuple):
     """Why a candidate cannot be accepted as asked, and which error that is when a person named it."""
 
     reason: str
@@ -65,18 +65,18 @@ class Deciding:
         DecisionNeeded (an unreadable one), InvalidInput (its id or payload breaks our limits [J10]), DamagedFeed and
         BlobUnreadable (our mirror of it cannot be read) write nothing.
         """
-        with self._deciding():
+        with self.under_lock():
             rows = self._judged(wanted, digest)
             open_rows, settled = _without_settled(rows)
             drafts = []
             for row in open_rows:
                 found = self._draft(row, resolution)
-                found = found if isinstance(found, _Undecided) else _twice(row, rows) or found
-                if isinstance(found, _Undecided):
+                found = found if isinstance(found, Undecided) else _twice(row, rows) or found
+                if isinstance(found, Undecided):
                     name = f"{id_of(row)} ({row.item_type}/{row.item_id})"
                     raise found.error(f"{name}: {found.reason}", seq=row.seq, rule="K3")
                 drafts.append(found)
-            return self._commit(drafts)._replace(left=settled)
+            return self.write(drafts)._replace(left=settled)
 
     def accept_edited(self, seen: Difference, payload: Mapping[str, Any]) -> DecisionReport:
         """Accept a candidate with a payload that a person made of it: a version of ours over both sides [K1].
@@ -84,7 +84,7 @@ class Deciding:
         What comes out as it is there, and is no conflict, is an accept like any other. CandidateMoved when candidate or
         entity is not what was `seen`, DecisionNeeded, InvalidInput and DamagedFeed write nothing.
         """
-        with self._deciding():
+        with self.under_lock():
             (row,) = self._judged([seen.candidate.id], seen.candidate.digest)
             local = self._holdings.store.head(row.item_type, row.item_id)
             if (local and local.seq) != (seen.local_head and seen.local_head.seq):
@@ -94,7 +94,7 @@ class Deciding:
             if row.verdict == Verdict.UNREADABLE:
                 raise DecisionNeeded(f"{seen.candidate.id}: unreadable: {row.label}", seq=row.seq, rule="K3")
             as_it_is = row.verdict != Verdict.CONFLICT and same_json(payload, seen.foreign)
-            return self._commit([self._copy(row) if as_it_is else self._written(row, payload)])
+            return self.write([self._copy(row) if as_it_is else self._written(row, payload)])
 
     def accept_all(self, wanted: Filter, resolution: Resolution = Resolution.LEAVE) -> DecisionReport:
         """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason, or
@@ -103,7 +103,7 @@ class Deciding:
         Of several origins that offer the same entity the first is accepted; the others are judged against it, and are
         left when that does not settle them.
         """
-        with self._deciding():
+        with self.under_lock():
             drafts: dict[tuple[str, str], Draft] = {}
             left: list[Left] = []
             held: Counter[bool] = Counter()  # by whether the brake holds it
@@ -119,32 +119,35 @@ class Deciding:
                 if candidate.held:
                     held[self._inbox.is_braked(row)] += 1
                     continue
+                if candidate.rule is not None:
+                    left.append(_left(row, candidate.verdict, f"held by rule {candidate.rule!r}"))
+                    continue
                 key = (row.item_type, row.item_id.lower())
-                found = self._planned(row, resolution)
-                if isinstance(found, _Undecided):
+                found = self.planned(row, resolution)
+                if isinstance(found, Undecided):
                     left.append(_left(row, candidate.verdict, found.reason))
                 elif key in drafts:
                     doubles.append(row)
                 else:
                     drafts[key] = found
-            report = self._commit(list(drafts.values()))
+            report = self.write(list(drafts.values()))
             left += [still for row in doubles if (still := self._still_open(row)) is not None]
             return report._replace(left=tuple(left), capped=held[False], braked=held[True], snoozed=snoozed)
 
-    def _planned(self, row: Row, resolution: Resolution) -> Draft | _Undecided:
+    def planned(self, row: Row, resolution: Resolution = Resolution.LEAVE) -> Draft | Undecided:
         """The record for one of many, none of which may stop the others."""
         try:
             draft = self._draft(row, resolution)
             if isinstance(draft, Draft):
                 check_draft(draft)
         except (BlobUnreadable, DamagedFeed):
-            return _Undecided("our mirror of it cannot be read")
+            return Undecided("our mirror of it cannot be read")
         except DamagedStore as error:
-            return _Undecided(f"what is here cannot be read: {error}")
+            return Undecided(f"what is here cannot be read: {error}")
         except InvalidInput as error:
-            return _Undecided(error.message)
+            return Undecided(error.message)
         other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
-        return draft if other is None else _Undecided(f"item id differs from {other!r} only in case")
+        return draft if other is None else Undecided(f"item id differs from {other!r} only in case")
 
     def _still_open(self, row: Row) -> Left | None:
         """Whether a candidate is open beside another of the same entity that was just accepted."""
@@ -155,34 +158,34 @@ class Deciding:
 
     # --- records ---
 
-    def _draft(self, row: Row, resolution: Resolution) -> Draft | _Undecided:
+    def _draft(self, row: Row, resolution: Resolution) -> Draft | Undecided:
         """One record for an accept: an unmodified copy, or over a conflict an authored version of ours [K1] [K2]."""
         if row.verdict == Verdict.UNREADABLE:
-            return _Undecided(f"unreadable: {row.label}")
+            return Undecided(f"unreadable: {row.label}")
         if row.verdict != Verdict.CONFLICT:
             return self._copy(row)
         match resolution:
             case Resolution.LEAVE:
-                return _Undecided("conflict: neither side has seen the other", ConflictUndecided)
+                return Undecided("conflict: neither side has seen the other", ConflictUndecided)
             case Resolution.THEIRS:
                 payload = None if row.tombstone else self._holdings.payload_bytes(row)
                 return naming_blob(self._authored(row, payload, row.summary or self._title_of(row)))
             case Resolution.MERGE:
                 return self._merge(row)
 
-    def _merge(self, row: Row) -> Draft | _Undecided:
+    def _merge(self, row: Row) -> Draft | Undecided:
         """What only one side changed, of both [K5]; undecided where there is no base, or both changed one thing."""
         seen = self._inbox.difference(row)
         if isinstance(seen.base, NoBase):
-            return _Undecided(f"conflict: nothing to merge on: {seen.base.reason}", ConflictUndecided)
+            return Undecided(f"conflict: nothing to merge on: {seen.base.reason}", ConflictUndecided)
         if not row.tombstone:
             check_payload(self._holdings.payload_bytes(row) or b"")  # no merge makes good what breaks our limits [J10]
         merged = seen.merged
         if merged is None:
-            return _Undecided("conflict: what is here was redacted", ConflictUndecided)
+            return Undecided("conflict: what is here was redacted", ConflictUndecided)
         if merged.undecided:
             places = ", ".join(label(change.path) or "deleted on one side" for change in merged.undecided)
-            return _Undecided(f"conflict: changed on both sides: {places}", ConflictUndecided)
+            return Undecided(f"conflict: changed on both sides: {places}", ConflictUndecided)
         if not isinstance(merged.value, dict):
             return self._authored(row, None, row.summary)
         return self._written(row, merged.value)
@@ -228,22 +231,22 @@ class Deciding:
 
         Errors as `accept`.
         """
-        with self._deciding():
+        with self.under_lock():
             rows, settled = _without_settled(self._judged(wanted, digest))
-            return self._commit([self._reject(row, reason) for row in rows])._replace(left=settled)
+            return self.write([self.rejection(row, reason) for row in rows])._replace(left=settled)
 
     def snooze(self, wanted: Sequence[str], until: str | None, *, digest: str | None = None) -> DecisionReport:
         """Let named candidates wait out of sight until a time in UTC, or until something newer comes; none is settled.
 
         Errors as `accept`.
         """
-        with self._deciding():
+        with self.under_lock():
             rows, settled = _without_settled(self._judged(wanted, digest))
             payload = snooze_payload(until)
-            drafts = [self._reject(row, None)._replace(action="snooze", payload=payload) for row in rows]
-            return self._commit(drafts)._replace(left=settled)
+            drafts = [self.rejection(row, None)._replace(action="snooze", payload=payload) for row in rows]
+            return self.write(drafts)._replace(left=settled)
 
-    def _reject(self, row: Row, reason: str | None) -> Draft:
+    def rejection(self, row: Row, reason: str | None) -> Draft:
         """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].
 
         That is so of what is unreadable, and of an entity whose type or id our journal cannot hold [J10].
@@ -264,13 +267,13 @@ class Deciding:
 
         The records of `undoing`. UndoStopped writes nothing.
         """
-        with self._deciding():
-            return self._commit(drafts_of_undo(self._holdings))
+        with self.under_lock():
+            return self.write(drafts_of_undo(self._holdings))
 
     # --- together ---
 
     @contextlib.contextmanager
-    def _deciding(self) -> Iterator[None]:
+    def under_lock(self) -> Iterator[None]:
         """Decide on what is there now: under the lock, with everything judged."""
         self._holdings.store.refuse_when_copied()
         with self._holdings.lock():
@@ -291,7 +294,8 @@ class Deciding:
                 raise CandidateMoved(text, seq=row.seq, rule="K5")
         return rows
 
-    def _commit(self, drafts: Sequence[Draft]) -> DecisionReport:
+    def write(self, drafts: Sequence[Draft]) -> DecisionReport:
+        """Write what was decided, as one batch, durable on return; the caller is `under_lock()`."""
         if not drafts:
             return DecisionReport((), ())
         store = self._holdings.store
@@ -322,10 +326,10 @@ def _without_settled(rows: Sequence[Row]) -> tuple[list[Row], tuple[Left, ...]]:
     return [row for row in rows if row.verdict != Verdict.KNOWN], settled
 
 
-def _twice(row: Row, rows: Sequence[Row]) -> _Undecided | None:
+def _twice(row: Row, rows: Sequence[Row]) -> Undecided | None:
     """Why one of several candidates of the same entity cannot be accepted with the others."""
     key = (row.item_type, row.item_id.lower())
     same = [other for other in rows if (other.item_type, other.item_id.lower()) == key]
     if len(same) == 1:
         return None
-    return _Undecided("several candidates of one entity: accept one, then look at the others again")
+    return Undecided("several candidates of one entity: accept one, then look at the others again")

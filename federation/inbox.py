@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from federation.ancestry import Base, NoBase, base_of
+from federation.deciders import Deciders
 from federation.errors import BlobUnreadable, DamagedFeed, NoSuchCandidate
 from federation.holdings import Holdings
 from federation.index import Row
 from federation.merging import ABSENT, Merged, merge
 from federation.model import NO_PAYLOAD, OPEN_CAP, OPEN_VERDICTS, Candidate, Verdict, candidate_id
+from federation.rules import Action, Rule, first_fitting
 from federation.snoozing import Snoozes
 from journal import LocalHead, check_payload
 
@@ -54,10 +56,11 @@ class Difference(NamedTuple):
 
 
 class Inbox:
-    """The candidates of one store."""
+    """The candidates of one store; `rules` that hold some of them mark those."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: Holdings, rules: Sequence[Rule] = ()) -> None:
         self.holdings = holdings
+        self._rules = rules
 
     def candidates(self, wanted: Filter, *, payloads: bool = False) -> Iterator[Candidate]:
         """Candidates by origin and seq, open ones first come; lazily, so that long lists can be streamed.
@@ -71,7 +74,7 @@ class Inbox:
             verdict=wanted.verdict,
             settled_too=wanted.settled_too,
         )
-        snoozes = Snoozes(self.holdings)
+        snoozes, deciders = Snoozes(self.holdings), Deciders(self.holdings)
         for row in list(rows):
             if row.origin in self.holdings.damaged:
                 continue
@@ -83,7 +86,14 @@ class Inbox:
                 found = self.candidate(row, held, payloads)
             except DamagedFeed:
                 continue  # its origin stands in `damaged` now
-            yield found._replace(snoozed=snoozes.of(row)) if found.verdict in OPEN_VERDICTS else found
+            if found.verdict in OPEN_VERDICTS:
+                yield found._replace(snoozed=snoozes.of(row), rule=self._holder(found))
+            else:
+                yield found._replace(rule=deciders.of(row))
+
+    def _holder(self, candidate: Candidate) -> str | None:
+        rule = first_fitting(self._rules, candidate)
+        return rule.name if rule is not None and rule.action is Action.HOLD else None
 
     def is_braked(self, row: Row) -> bool:
         """Whether the brake leaves a candidate to a person [K5]."""

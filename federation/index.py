@@ -437,9 +437,10 @@ class Index:
         )
         return {Ref(*row[:2]): row[2] for row in found}
 
-    def snoozes(self) -> list[Decision]:
-        """The versions of entities on which the last word is that they wait."""
-        return [Decision(*row) for row in self._db.rows("SELECT * FROM decisions WHERE action = 'snooze'")]
+    def last_words(self, *actions: str) -> list[Decision]:
+        """The decisions that are the last word on what they are about, of these actions."""
+        where = f"action IN ({', '.join('?' * len(actions))})"
+        return [Decision(*row) for row in self._db.rows(f"SELECT * FROM decisions WHERE {where}", actions)]
 
     def counts(self, origin: str) -> tuple[int, int]:
         """(open, settled) rows of an origin; counted once and kept until something changes."""

@@ -199,6 +199,7 @@ class Candidate(NamedTuple):
     held: bool  # beyond the cap, or left to a person by the brake
     payload: Any = None
     snoozed: Snooze | None = None  # as this machine's clock has it: it only hides
+    rule: str | None = None  # which one holds it, or of a settled one which decided it
 
 
 def candidate_id(origin: str, item_type: str, item_id: str) -> str:

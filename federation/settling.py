@@ -7,7 +7,7 @@ nobody could look through when it was taken, settles that copy and never what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,13 @@ def version_of_cause(holdings: Holdings, cause: str) -> Version | None:
 class Decisions:
     """Decisions in memory, found as `Index.decided_on` finds those that are in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Iterable[Decision] = ()) -> None:
         self._found: dict[tuple[Version, str, str], dict[Ref, int]] = {}
+        for decision in found:
+            self.add(decision)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
 
     def add(self, found: Decision) -> None:
         """Take a decision in; the last one about a version, taken on the same record, counts."""

@@ -10,7 +10,7 @@ import json
 from functools import cached_property
 
 from federation.holdings import Holdings
-from federation.index import Decision, Row
+from federation.index import Row
 from federation.model import Snooze
 from federation.settling import Decisions, covering
 from journal import Query, encode_payload
@@ -30,14 +30,7 @@ class Snoozes:
 
     @cached_property
     def _kept(self) -> Decisions:
-        found = Decisions()
-        for snooze in self._all:
-            found.add(snooze)
-        return found
-
-    @cached_property
-    def _all(self) -> list[Decision]:
-        return self._holdings.index.snoozes()
+        return Decisions(self._holdings.index.last_words("snooze"))
 
     @cached_property
     def _now(self) -> str:
@@ -45,7 +38,7 @@ class Snoozes:
 
     def of(self, row: Row) -> Snooze | None:
         """The snooze on what a row shows, if it is in force now."""
-        at = covering(self._holdings, row, self._kept.on) if self._all else None
+        at = covering(self._holdings, row, self._kept.on) if self._kept else None
         return None if at is None else self._read(at)
 
     def _read(self, at: int) -> Snooze | None:

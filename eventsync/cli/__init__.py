@@ -61,7 +61,10 @@ program: Final = Group(
             "origin": "eventsync.cli.origins",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
         },
-        "What they have": dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),
+        "What they have": {
+            **dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),
+            "rules": "eventsync.cli.rules",
+        },
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
             **dict.fromkeys(["checkpoint", "gc", "redact"], "eventsync.cli.upkeep"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from eventsync import exchange_report, exits, relay_report
+from eventsync import exchange_report, exits, relay_report, rules_report
 from eventsync.cli.commands import Command, opened_store, pass_console
 from eventsync.cli.console import Console
 from eventsync.relaying import RelayRun, relay_after
@@ -14,6 +14,7 @@ from eventsync.sharing import PullRun, Sharing, sharing
 from federation.errors import UnknownRemote
 from federation.model import PublishReport
 from federation.puller import Remote, Settings
+from federation.ruling import RuleRun
 
 
 @click.command(
@@ -140,9 +141,19 @@ def _tell_pulled(console: Console, found: Sharing, run: PullRun) -> None:
     _alarm(console, exchange_report.pull_alarms(run))
     for warning in exchange_report.pull_warnings(run):
         console.warn(warning)
+    _tell_rules(console, run.rules)
     pending, held = found.pending()
     if pending:
         console.note(exchange_report.open_line(pending, held))
+
+
+def _tell_rules(console: Console, run: RuleRun) -> None:
+    for line in rules_report.run_lines(run):
+        console.note(line)
+    for warning in rules_report.run_warnings(run):
+        console.warn(warning)
+    if run.error is not None:
+        console.error(f"rules could not decide: {run.error}", exits.exit_of(run.error).hint)
 
 
 def _tell(console: Console, lines: Iterable[str], problems: Iterable[tuple[str, str | None]]) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from eventsync import exits, report
 from eventsync.cli import program as root
 from eventsync.cli.commands import common_options
-from eventsync.config import Config, Remote
+from eventsync.config import Config, Remote, RuleTable
 from journal import Parked
 from tests.cli.answers import ROOT, Answer, Run
 from tests.cli.test_help import COMMANDS
@@ -123,7 +123,8 @@ def test_no_section_speaks_of_an_option_that_is_not_there(title: str) -> None:
     """A span or line that begins with a command is about that command, every other about the section's."""
     text = re.sub(r"(?ms)^```.*?^```$", "", sections()[title])
     for span in [*code(text), *re.findall(r"(?m)^    (.+)$", text)]:
-        about = next((name for name in BY_NAME if re.match(rf"(eventsync )?{name}\b", span)), title)
+        named = [name for name in BY_NAME if re.match(rf"(eventsync )?{name}\b", span)]
+        about = max(named, key=len, default=title)
         commands = [BY_NAME[about]] if about in BY_NAME else BY_NAME.values()
         known = COMMON | {"--version"} | {name for command in commands for name in names_of(own_options(command))}
         assert set(re.findall(r"(?<![\w-])--[a-z-]+", span)) <= known, span
@@ -214,6 +215,9 @@ def config_keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str,
             yield from config_keys(type(default), f"{before}{name}.")
         elif name == "remotes":
             yield from config_keys(Remote, f"{name}.NAME.")
+        elif name == "rules":
+            yield name, default
+            yield from config_keys(RuleTable, f"{name}[].")
         else:
             yield f"{before}{name}", None if field.is_required() else default
 
@@ -229,9 +233,9 @@ def test_the_example_of_config_is_one_and_has_all_keys() -> None:
 
     (text,) = re.findall(r"(?ms)^```toml\n(.*?)^```$", sections()["config.toml"])
     config = Config.model_validate(tomllib.loads(text))
-    assert config == Config(remotes=config.remotes)  # the defaults, as they stand in the table
+    assert config == Config(remotes=config.remotes, rules=config.rules)  # the defaults, as they stand in the table
     for key, _ in config_keys(Config):
-        assert re.search(rf"(?m)^{key.rsplit('.', 1)[1]} = ", text)
+        assert re.search(rf"(?m)^(\[\[{re.escape(key)}\]\]|{key.rpartition('.')[2]} = )", text), key
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -349,6 +353,27 @@ def decide_about_origins(tell: Told, store: Path, bus: Path) -> None:
     tell("remote", "remove", "forged", store=store)
 
 
+def decide_by_rule(tell: Told, ada: Path, ben: Path) -> None:
+    """Rules of ben decide what ada has: they accept and hold something, and leave what breaks a limit."""
+    tell("put", "note", "case", "--set", "a=1", store=ben)
+    for name in ("CASE", "n2"):
+        tell("put", "note", name, "--set", "a=1", store=ada)
+    tell("put", "plan", "p7", "--set", "a=1", store=ada)
+    tell("push", store=ada)
+    tell("pull", store=ben)
+    config = ben / ".eventsync" / "config.toml"
+    settings = config.read_text()
+    rules = ('type = "note"\naction = "accept"', 'types = ["plan"]\nverdict = "new"\nitem_id = "p*"\naction = "hold"')
+    config.write_text(settings + "".join(f'[[rules]]\norigin = "*"\n{rule}\n' for rule in rules))
+    tell("rules", store=ben)
+    tell("rules", "list", store=ben)
+    tell("rules", "test", store=ben)
+    tell("pull", store=ben)
+    tell("rules", "test", store=ben)
+    tell("inbox", "--all", store=ben)
+    config.write_text(settings)
+
+
 @pytest.fixture
 def told(run: Run, tmp_path: Path) -> Told:
     """A life in JSON: two stores over a bus, with everything that can come out differently."""
@@ -369,6 +394,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("diff", "cnd_", code=2, store=ben)
     tell("diff", tell("inbox", store=ben)["candidates"][0]["id"], store=ben)
     tell("accept", "--all", store=ben)
+    decide_by_rule(tell, ada, ben)
     tell("edit", "plan", "p1", "--set", "title=Two", store=ben)
     tell("rm", "plan", "p2", store=ben)
     tell("edit", "plan", "p1", "--set", "title=Three", store=ada)

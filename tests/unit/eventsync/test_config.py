@@ -9,6 +9,8 @@ import pytest
 from eventsync import config, config_editing
 from eventsync.errors import ConfigError, InvalidArgument, RemoteExists
 from federation.errors import UnknownRemote
+from federation.model import Verdict
+from federation.rules import Action, Rule
 
 PATH = Path("config.toml")
 WRITTEN = """\
@@ -77,6 +79,60 @@ def test_what_is_wrong_is_named_with_its_place(text: str, line: int | None, what
     assert what in caught.value.message
     assert caught.value.path == "config.toml"
     assert caught.value.line == line
+
+
+RULE = '[[rules]]\norigin = "*"\naction = "accept"\n'
+
+
+def test_rules_are_read_in_their_order() -> None:
+    origin = "es1" + "a" * 32
+    named = f'[[rules]]\norigin = ["{origin}", "brainclaw:prj_0"]\ntypes = ["plan", "note"]\nverdict = "new"\n'
+    first, second = parsed(f'{named}item_id = "a*"\nname = "ours"\nreason = "why"\naction = "reject"\n{RULE}').rule_list
+    assert first == Rule(
+        "ours",
+        Action.REJECT,
+        frozenset([origin, "brainclaw:prj_0"]),
+        frozenset(["plan", "note"]),
+        frozenset([Verdict.NEW]),
+        "a*",
+        "why",
+    )
+    assert second == Rule("2", Action.ACCEPT)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        (f"{RULE}\n{RULE}typo = 1", 8, "unknown key 'rules.1.typo'"),
+        (f"{RULE}\n{RULE}verdict = 'conflict'", 8, "rules.1.verdict: no rule accepts what is conflict"),
+        (f"{RULE}verdicts = ['new', 'unreadable']", 4, "rules.0.verdicts: no rule accepts what is unreadable"),
+        (f"{RULE}verdict = 'known'", 4, "rules.0.verdict.0"),
+        (f"{RULE}type = 'plan'\ntypes = ['note']", 5, "give type or types, not both"),
+        (f"{RULE}verdict = 'new'\nverdicts = ['gone']", 5, "give verdict or verdicts, not both"),
+        (f"{RULE}types = []", 4, "rules.0.types"),
+        (f"{RULE}name = 'a b'", 4, "rules.0.name"),
+        (f"{RULE}name = 'a'\n{RULE}name = 'a'", 8, "two rules are called 'a'"),
+        (f"{RULE}{RULE}name = '1'", 7, "two rules are called '1'"),
+        ("[[rules]]\norigin = '*'", 1, "rules.0.action: field required"),
+        ("[[rules]]\naction = 'hold'", 1, "rules.0.origin: field required"),
+        ("[[rules]]\naction = 'take'\norigin = '*'", 2, "rules.0.action"),
+        ("[[rules]]\naction = 'hold'\norigin = 'laptop'", 3, "neither an origin id nor '*'"),
+        ("[rules]\naction = 'hold'", 1, "rules: "),
+        ("rules = [{origin = '*', action = 'hold', typo = 1}]", 1, "unknown key 'rules.0.typo'"),
+    ],
+)
+def test_a_rule_that_is_wrong_is_named_with_its_place(text: str, line: int, what: str) -> None:
+    """[K5] Nothing takes the foreign side of a conflict by rule."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(text)
+    assert what in caught.value.message
+    assert (caught.value.path, caught.value.line) == ("config.toml", line)
+
+
+def test_remotes_can_be_added_behind_rules() -> None:
+    added = config_editing.add_remote(RULE, "a", "/x")
+    assert urls(added) == {"a": "/x"} and len(parsed(added).rule_list) == 1
+    assert config_editing.remove_remote(added, "a").startswith(RULE)
 
 
 @pytest.mark.parametrize("text", ["[remotes.a]\nurl = 'https://ada:hunter2@host'\nurl = 'x'", "remotes = 'hunter2'"])

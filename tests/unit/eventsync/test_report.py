@@ -98,7 +98,7 @@ def test_an_error_document_of_a_foreign_error_takes_no_facts_from_it() -> None:
 def test_documents_have_the_keys_of_the_design() -> None:
     assert list(report.entity_row(head())) == ["item_type", "item_id", "entity_rev", "seq", "summary", "deleted"]
     assert list(report.record_row(record())) == [
-        *("seq", "ts", "action", "item_type", "item_id", "entity_rev", "summary", "cause", "root")
+        *("seq", "ts", "action", "item_type", "item_id", "entity_rev", "summary", "cause", "root", "agent")
     ]
     written = report.records_document([Written(7, "update", "plan", "pln_1", 2, "0" * 64)])
     assert list(written) == ["records", "left"]
