@@ -71,15 +71,18 @@ def trust(holdings: Holdings, origin: str, chosen: str | None, *, agent: str) ->
                 f"{origin} signed two histories, and nobody said which is believed", path=f"{origin}/fork", rule="F5"
             )
         if chosen not in (None, HELD):
-            head = evidence_head(holdings, origin, _evidence_named(holdings, origin, chosen or ""))
-            payload = payload_of_choice(origin, head, [])
+            if _is_taken(holdings, origin, chosen or ""):
+                return Decision()
+            name = _evidence_named(holdings, origin, chosen or "")
+            head = evidence_head(holdings, origin, name)
+            payload = payload_of_choice(origin, head, [], name)
             summary = f"the history of gen {head.gen}, seq {head.last_seq} instead of the one that was here"
             return _parking(holdings, TRUST, origin, payload, agent, root=_root(head), summary=summary)
         if unsettled:
             held = holdings.mirror.feed(origin).head()
             if held is None:
                 raise DamagedFeed("no head stands beside the evidence", path=holdings.mirror.path(origin), rule="F5")
-            payload = payload_of_choice(origin, held, holdings.mirror.fork_evidence(origin))
+            payload = payload_of_choice(origin, held, holdings.mirror.fork_evidence(origin), None)
             summary = f"the history that is here, of gen {held.gen}, seq {held.last_seq}"
             return Decision(_record(holdings, TRUST, origin, payload, agent, root=_root(held), summary=summary))
         if not holdings.trust.is_blocked(origin):
@@ -151,6 +154,12 @@ def _evidence_named(holdings: Holdings, origin: str, digits: str) -> str:
     if len(found) != 1 or not digits:
         raise NoSuchHead(f"{'no' if not found else 'more than one'} head {digits[:40]!r} of {origin} is kept here")
     return found[0]
+
+
+def _is_taken(holdings: Holdings, origin: str, digits: str) -> bool:
+    """Whether that head was chosen already, and its feed has not come yet: the command was given twice."""
+    choice = None if origin in holdings.mirror.origins() else holdings.trust.choice(origin)
+    return choice is not None and choice.took is not None and bool(digits) and _digest(choice.took).startswith(digits)
 
 
 def _digest(name: str) -> str:

@@ -35,6 +35,7 @@ class Choice(NamedTuple):
 
     pin: Pin
     settled: frozenset[str]  # names of evidence
+    took: str | None  # the name of the evidence that was chosen; None for the history that was here
 
 
 class Trust:
@@ -111,7 +112,9 @@ class Trust:
         for told in self._store.history.newest_first(_only(at)):
             try:
                 value = json.loads(told.record.payload_bytes or b"")
-                return Choice(Pin(**value["head"]), frozenset(map(str, value["settled"])))
+                took = value.get("took")
+                settled = frozenset(map(str, value["settled"]))
+                return Choice(Pin(**value["head"]), settled, None if took is None else str(took))
             except (ValueError, KeyError, TypeError):
                 break
         raise DamagedStore("the record that chose a history of an origin cannot be read", seq=at, rule="F5")
@@ -139,10 +142,11 @@ def origin_of(record: Decided) -> str:
     return record.cause.rpartition("@")[0]
 
 
-def payload_of_choice(origin: str, head: Head, settled: list[str]) -> dict[str, Any]:
+def payload_of_choice(origin: str, head: Head, settled: list[str], took: str | None) -> dict[str, Any]:
     """What a record says that chooses the history a head stands for."""
     pin = Pin(head.gen, head.last_seq, head.c, head.t)
-    return {"origin": origin, "head": pin._asdict(), "settled": settled}
+    payload = {"origin": origin, "head": pin._asdict(), "settled": settled}
+    return payload if took is None else {**payload, "took": took}
 
 
 def _after(stance: Stance, record: Decided) -> Stance:
