@@ -94,6 +94,14 @@ def judge(
     facts: Facts,
 ) -> Judgement:
     """The verdict on a foreign head: first match in the table of [K3]. `same_payload` is asked at most once."""
+    found = _judged(foreign, local, decided, same_payload, facts)
+    lie = found.false_entry or next(_false_on_sight(foreign, local, facts), None)
+    return found._replace(false_entry=lie)
+
+
+def _judged(
+    foreign: ForeignHead, local: LocalHead | None, decided: bool, same_payload: Callable[[], bool], facts: Facts
+) -> Judgement:
     version = foreign.version
     if decided or (local is not None and local.context.get(version.origin, 0) >= version.seq):
         return Judgement(Verdict.KNOWN, _label(foreign, facts))
@@ -189,11 +197,12 @@ def _ordered(foreign: ForeignHead, local: LocalHead, facts: Facts) -> Judgement:
     seen = Verdict.GONE if foreign.tombstone else Verdict.UPDATE
     lie: tuple[str, int] | None = None
     unsure: tuple[str, int] | None = None
-    for entry in _entries_for(foreign, origin):
+    for vector in (foreign.full_context, foreign.claims):
+        entry = vector.get(origin, 0)
         if entry < seq:
             continue
         if is_false(foreign, local, origin, entry, facts):
-            lie = (origin, entry)
+            lie = lie or ((origin, entry) if vector is not foreign.claims else None)  # claims are what others said
         elif _is_enough(foreign, local, local.version, entry, facts):
             waits = (origin, entry) if _above_pin(foreign, origin, entry, facts) else None
             return Judgement(seen, None, lie, waits)
@@ -267,6 +276,14 @@ def is_false(foreign: ForeignHead, local: LocalHead | None, origin: str, seq: in
     return not _may_be_version(foreign, origin, seq, facts)
 
 
+def _false_on_sight(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Iterator[tuple[str, int]]:
+    """Context entries that cannot be true by what we know of ourselves and its origin of itself; no mirror is read."""
+    for origin, seq in foreign.full_context.items():
+        on_sight = facts.is_self(origin, seq) or (origin == foreign.origin and seq >= foreign.seq)
+        if on_sight and is_false(foreign, local, origin, seq, facts):
+            yield origin, seq
+
+
 def _may_be_version(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> bool:
     if facts.newest_version(origin, foreign.item_type, foreign.item_id) == seq:
         return True
@@ -295,9 +312,10 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
             continue
         if is_false(foreign, local, origin, seq, facts):
             false.append((origin, seq))
-        elif _above_pin(foreign, origin, seq, facts):
+        elif _is_hearsay(foreign, origin, seq, facts):
             _raise(claims, origin, seq)
-            _raise(context, origin, facts.newest_version(origin, foreign.item_type, foreign.item_id))
+            newest = facts.newest_version(origin, foreign.item_type, foreign.item_id)
+            _raise(context, origin, newest if newest <= seq else 0)
         else:
             _raise(context, origin, seq)
     for origin, seq in foreign.claims.items():
@@ -309,6 +327,16 @@ def join(foreign: ForeignHead, local: LocalHead | None, facts: Facts) -> Joined:
             _raise(context if facts.is_self(origin, seq) else claims, origin, seq)
     _include(foreign, context, claims, facts)
     return Joined(context, _needed(claims, context, foreign.version.origin), tuple(false))
+
+
+def _is_hearsay(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> bool:
+    """Whether an entry can be checked against nothing we hold: above our pin of another origin, or not shown there."""
+    if origin == foreign.origin or facts.is_self(origin, seq):
+        return False
+    key = (foreign.item_type, foreign.item_id)
+    if seq > facts.pin(origin):
+        return True
+    return facts.newest_version(origin, *key) != seq and facts.is_version(origin, seq, *key) is not True
 
 
 def _needed(claims: Mapping[str, int], context: Mapping[str, int], root: str) -> dict[str, int]:

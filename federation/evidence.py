@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from federation.causality import ForeignHead, same_payload
-from federation.errors import BlobUnreadable
+from federation.errors import BlobUnreadable, DamagedFeed
+from federation.mirror import BRIDGE_PREFIX
 from journal import ActionClass, DamagedStore, FormatTooNew, Record, decode_record
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Evidence:
 
     def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
         """Whether a mirrored record is an authored version of that entity; None where the feed does not show it."""
+        if origin.startswith(BRIDGE_PREFIX):
+            return self._is_bridged_version(origin, seq, item_type, item_id)
         line = self._holdings.mirrored_line(origin, seq)
         if line is None:
             return None
@@ -93,6 +96,15 @@ class Evidence:
         except (DamagedStore, FormatTooNew):
             return None
         return self._is_version_of(record, item_type, item_id)
+
+    def _is_bridged_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
+        """The same of a bridged store: all its records are versions, and none is withheld."""
+        try:
+            found = self._holdings.bridge(origin).version_at(item_type, item_id, seq)
+        except DamagedFeed:
+            self._holdings.missed = True
+            return None
+        return found is not None and found.seq == seq
 
     def _is_version_of(self, record: Record, item_type: str, item_id: str) -> bool:
         is_entity = record.action_class in (ActionClass.STATE, ActionClass.TOMBSTONE)

@@ -19,6 +19,7 @@ from tests.property.causality_stores import (
     Key,
     Line,
     MemoryStore,
+    changes_entity,
     covering,
     named,
     reaches_nothing,
@@ -30,7 +31,6 @@ UNDONE: Final = "accepts undone"
 CLAIMED: Final = "records with claims"
 ASKED_AGAIN: Final = "known by claims only, so asked again"
 UNSURE: Final = "of an edit that was never shown and only a copy of the store can know, so asked"
-FLAGGED: Final = "honest, and called a liar"
 PASSED_ON: Final = "honest, and unreadable by a lie it passed on"
 HIDDEN: Final = "hidden by a lie that was accepted"
 
@@ -86,8 +86,8 @@ def _identical(held: Held, line: Line) -> bool:
 class Oracle:
     """Looks at every verdict and every record of one trace."""
 
-    def __init__(self, liar: str | None = None) -> None:
-        self.liar = liar
+    def __init__(self, liars: frozenset[str] = frozenset()) -> None:
+        self.liars = liars
         self.counts: Counter[str] = Counter()
         self._known: dict[str, set[tuple[Key, Ref]]] = {}  # by context, so for good
         self._kept: dict[str, KeptVerdicts] = {}
@@ -141,9 +141,12 @@ class Oracle:
     def _check_safety(self, store: MemoryStore, line: Line, judgement: Judgement) -> None:
         """What a lie can never do, whoever passed it on."""
         found, held = judgement.verdict, here(store, line)
-        self.counts[FLAGGED] += judgement.false_entry is not None and line.origin != self.liar
+        if judgement.false_entry is not None and line.origin not in self.liars:
+            raise Broken("its origin is called a liar, and only passes on what it was told [K4]")
+        if judgement.false_entry is None and line.origin in self.liars and _is_false_on_sight(store, line):
+            raise Broken("it says what we know cannot be, and its origin is not flagged [K4]")
         if found is Verdict.UNREADABLE:
-            self.counts[PASSED_ON] += line.origin != self.liar
+            self.counts[PASSED_ON] += line.origin not in self.liars
             return
         if found is not Verdict.KNOWN and _is_false_copy(store, line):
             raise Broken("it differs from the record it names, and we hold that one [K4]")
@@ -167,7 +170,7 @@ class Oracle:
             return
         if held.head.context.get(version.origin, 0) < version.seq:
             raise Broken("no context and no decision says so [K3]")
-        self.counts[HIDDEN] += version.origin != self.liar
+        self.counts[HIDDEN] += version.origin not in self.liars
 
     def _check_settled(self, store: MemoryStore, line: Line, verdict: Verdict) -> None:
         decision = decision_on(store, line)
@@ -266,6 +269,23 @@ def _is_secret(store: MemoryStore, line: Line) -> bool:
     """Whether the local version is ours and shown by no feed we know: only a copy of this store can include it [K4]."""
     held = store.heads[line.key]
     return store.is_self(*held.head.version[:2]) and not was_shown(store, held)
+
+
+def _is_false_on_sight(store: MemoryStore, line: Line) -> bool:
+    """Whether a context says of us that we wrote what we never did, or of its origin what that has not written yet."""
+    own = [
+        found for found in store.log if found.key == line.key and changes_entity(found) and found.foreign.root is None
+    ]
+    for origin, seq in line.foreign.full_context.items():
+        if origin == store.origin and seq > max(
+            (found.record.seq for found in own if found.origin == origin), default=0
+        ):
+            return True
+        if origin == line.origin and (
+            seq > line.record.seq or (seq == line.record.seq and line.foreign.root is not None)
+        ):
+            return True
+    return False
 
 
 def _is_reached(root: Version, context: Mapping[str, int], claims: Mapping[str, int]) -> bool:

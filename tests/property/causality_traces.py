@@ -36,7 +36,7 @@ class Shape(NamedTuple):
     stores: int
     entities: int
     sees: tuple[tuple[int, ...], ...]
-    liar: int | None = None
+    liars: tuple[int, ...] = ()
 
 
 class Step(NamedTuple):
@@ -65,7 +65,8 @@ def trace(seed: int, *, liar: bool = False) -> Trace:
     """The trace of a seed."""
     rng = random.Random(seed)
     stores = rng.randint(3 if liar else 2, 5)
-    shape = Shape(stores, rng.randint(1, 2), _topology(rng, stores), rng.randrange(stores) if liar else None)
+    entities, sees = rng.randint(1, 2), _topology(rng, stores)
+    shape = Shape(stores, entities, sees, tuple(rng.sample(range(stores), rng.randint(1, 2))) if liar else ())
     verbs = VERBS | {"lie": 30, "reject": 8} if liar else VERBS
     verbs = verbs | FATES if seed % 4 == 3 else verbs
     chosen = rng.choices(list(verbs), list(verbs.values()), k=rng.randint(30, 80))
@@ -110,8 +111,7 @@ class World:
         rules = rules or Rules()
         self.shape = shape
         self.stores = [MemoryStore(origin_of_model(number), rules) for number in range(shape.stores)]
-        liar = None if shape.liar is None else self.stores[shape.liar].origin
-        self.oracle = Oracle(liar)
+        self.oracle = Oracle(frozenset(self.stores[liar].origin for liar in shape.liars))
         self.story: list[str] = []
         self.sees = [list(near) for near in shape.sees]
         self.bus = {store.origin: store.feed for store in self.stores}
@@ -153,8 +153,8 @@ class World:
         extra = len(self.stores) - self.shape.stores
         number = self.shape.stores + step.value % extra if extra and step.pick % 3 == 0 else step.store
         store = self.stores[number]
-        if step.verb == "lie" and self.shape.liar is not None:
-            store = self.stores[self.shape.liar]
+        if step.verb == "lie":
+            store = self.stores[self.shape.liars[step.store % len(self.shape.liars)]]
         try:
             told = self._verbs[step.verb](store, step) or self._instead(step)(store, step)
         except Broken:
@@ -165,7 +165,7 @@ class World:
             return
         self.story.append(f"{named(store.origin)} {told}")
         store = self.stores[number] if step.verb == "restore" else store  # another one stands in its place
-        if store.origin != self.oracle.liar:
+        if store.origin not in self.oracle.liars:
             self.oracle.check(store)
 
     def _instead(self, step: Step) -> Verb:
@@ -327,7 +327,7 @@ class World:
         """Let a store write a record about an entity, look at the record, and tell it."""
         held = store.heads.get(key)
         line = act()
-        if store.origin != self.oracle.liar:
+        if store.origin not in self.oracle.liars:
             self.oracle.check_record(store, line, held.head if held else None)
             if line.record.cause is not None and not line.lied and store.joined is not None:
                 self.oracle.check_join(store.joined)
@@ -339,7 +339,7 @@ class World:
         return origin_of_model(len(self.bus))
 
     def _may_renew(self, store: MemoryStore) -> bool:
-        return len(self.bus) < MOST_IDENTITIES and store.origin != self.oracle.liar
+        return len(self.bus) < MOST_IDENTITIES and store.origin not in self.oracle.liars
 
     def _renewed(self, store: MemoryStore, at: int | None, number: int) -> str:
         """Give a store an identity of its own, and look at what it writes."""
@@ -392,7 +392,7 @@ class World:
         return self._renewed(store, None, self.stores.index(store))
 
     def _back_up(self, store: MemoryStore, step: Step) -> str | None:
-        if store.origin == self.oracle.liar:
+        if store.origin in self.oracle.liars:
             return None
         self._backups[self.stores.index(store)] = store.copied(), self.oracle.known_by(store.origin)
         return f"is backed up at {store.last_seq}"
@@ -413,7 +413,7 @@ class World:
         return f"is restored to {at}, writes {'; '.join(told) or 'nothing'} and {self._renewed(restored, at, number)}"
 
     def _republish(self, store: MemoryStore, step: Step) -> str | None:
-        if not store.previous or store.origin == self.oracle.liar:
+        if not store.previous or store.origin in self.oracle.liars:
             return None
         heads = {key: held.head for key, held in store.heads.items()}
         lines = store.republish()
@@ -497,9 +497,9 @@ class Failure(NamedTuple):
             f"{named(origin_of_model(store))} pulls {', '.join(named(origin_of_model(other)) for other in near)}"
             for store, near in enumerate(self.trace.shape.sees)
         )
-        liar = self.trace.shape.liar
+        liars = ", ".join(named(origin_of_model(liar)) for liar in self.trace.shape.liars)
         told = "\n".join(f"  {number}. {line}" for number, line in enumerate(self.story, 1))
-        lies = "" if liar is None else f"; {named(origin_of_model(liar))} lies"
+        lies = f"; liars: {liars}" if liars else ""
         return f"seed {self.seed}: {self.reason}\n  ({sees}{lies})\n{told}"
 
 

@@ -43,7 +43,7 @@ class Known:
         return self.pins.get(origin, 0)
 
     def newest_version(self, origin: str, item_type: str, item_id: str) -> int:
-        return max(self.versions.get(origin, [0]))
+        return max(self.versions.get(origin, []), default=0)
 
     def is_version(self, origin: str, seq: int, item_type: str, item_id: str) -> bool | None:
         if seq in self.versions.get(origin, []):
@@ -313,7 +313,8 @@ def test_a_copy_whose_root_lies_beyond_our_pin_may_be_told_better_later() -> Non
 def test_an_authored_record_that_does_not_name_itself_is_unreadable(context: dict[str, int]) -> None:
     """[K4]"""
     found = judged(foreign(A, 3, context))
-    assert found == Judgement(Verdict.UNREADABLE, "authored, but its context does not name itself")
+    assert found[:2] == (Verdict.UNREADABLE, "authored, but its context does not name itself")
+    assert found.false_entry == ((A, 4) if context == {A: 4} else None)
 
 
 def test_a_copy_whose_context_and_claims_do_not_reach_its_root_is_unreadable() -> None:
@@ -347,7 +348,7 @@ def test_256_entries_are_read_and_257_are_unreadable() -> None:
 def test_a_copy_of_a_later_record_of_its_own_origin_is_unreadable(seq: int) -> None:
     """[K4]"""
     found = judged(foreign(A, 3, {A: seq}, root=version(A, seq)))
-    assert found == Judgement(Verdict.UNREADABLE, "a copy of a later record")
+    assert found == Judgement(Verdict.UNREADABLE, "a copy of a later record", false_entry=(A, seq))
 
 
 def test_a_copy_of_a_version_of_ours_that_we_do_not_have_is_unreadable() -> None:
@@ -427,6 +428,32 @@ def test_an_entry_for_a_mirrored_record_of_another_entity_counts_as_absent() -> 
     assert joined(foreign(A, 2, {A: 2, B: 5}), None, facts) == Joined({A: 2}, {}, ((B, 5),))
 
 
+@pytest.mark.parametrize("ours", [None, local(version(OURS, 2)), local(version(B, 1), {B: 1})])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("decided", [False, True])
+def test_who_says_it_has_seen_what_we_never_wrote_is_flagged_whatever_the_verdict(
+    ours: LocalHead | None, same: bool, decided: bool
+) -> None:
+    """[K4]"""
+    head = foreign(A, 2, {A: 2, OURS: 7})
+    assert judged(head, ours, decided=decided, same=same).false_entry == (OURS, 7)
+
+
+def test_who_passes_on_in_claims_what_cannot_be_is_not_flagged() -> None:
+    """[K4]: claims are what others said."""
+    ours = local(version(OURS, 2))
+    found = judged(foreign(A, 2, {A: 2}, claims={OURS: 7}), ours)
+    assert found == Judgement(Verdict.CONFLICT)
+
+
+@pytest.mark.parametrize(("newest", "kept"), [([3], {A: 2, B: 3}), ([3, 6], {A: 2}), ([], {A: 2})])
+def test_an_entry_that_a_mirror_does_not_show_is_a_claim(newest: list[int], kept: dict[str, int]) -> None:
+    """[K4]: as above our pin, but for what the mirror does show."""
+    facts = Known({A: 2, B: 9}, {A: [2], B: newest})
+    found = joined(foreign(A, 2, {A: 2, B: 5}), None, facts)
+    assert found == Joined(kept, {B: 5}, ())
+
+
 def test_an_entry_for_a_withheld_record_is_taken() -> None:
     """[K4]: nobody can tell what it is."""
     facts = Known({A: 2, B: 9})
@@ -438,7 +465,7 @@ def test_a_former_origin_is_ours_up_to_its_last_record() -> None:
     ours = local(version(OLD, 4))
     head = foreign(A, 2, {A: 2, OLD: 4})
     assert judged(head, ours, Known({A: 2}, old_last_seq=4)).verdict is Verdict.UPDATE
-    above = foreign(A, 2, {A: 2, OLD: 4}, root=version(OLD, 4))
+    above = foreign(A, 2, {OLD: 4}, root=version(OLD, 4))
     assert judged(above, ours, Known({A: 2}, old_last_seq=4)) == Judgement(Verdict.KNOWN, "echo")
 
 
