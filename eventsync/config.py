@@ -87,6 +87,9 @@ class Publish(Strict):
     only_tags: tuple[Tag, ...] = ()
     withhold_paths: tuple[Glob, ...] = ()
     saw: Annotated[bool, Field(strict=True)] = True  # tell others how far we have read them [F2]
+    secret_scan: Literal["strict", "library"] = "strict"  # patterns of our own, or those of a library too
+    not_secret: tuple[EntityName, ...] = ()  # entities that only look as if they held a secret
+    home_paths: Literal["warn", "stop", "allow"] = "warn"
 
 
 class Limits(Strict):

@@ -7,6 +7,7 @@
     ├── InvalidArgument       an argument that only the use case can judge
     ├── InputUnreadable       a file the person names, or standard input, cannot be read
     ├── NotOurFile            a file that a person wants to look into is none of a store or feed
+    ├── LibraryMissing        a library that a setting asks for is not installed
     ├── EditorFailed          the editor did not start, or gave up
     ├── ChangedMeanwhile      what was edited is no longer what was shown
     └── OutputFailed          standard output does not take what is written
@@ -52,6 +53,10 @@ class InvalidArgument(ToolError):
 
 class InputUnreadable(ToolError):
     """What should be read in cannot be read; nothing was written."""
+
+
+class LibraryMissing(ToolError):
+    """A setting asks for a library that is not installed; nothing was done without it."""
 
 
 class NotOurFile(ToolError):

@@ -5,6 +5,7 @@ Pure, as `report` is. Everything foreign passes `text`; in JSON it stands in dat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         PushReport,
         Refusal,
         RemotePull,
-        Withheld,
     )
     from federation.publisher import Plan
 
@@ -42,8 +42,9 @@ _REASONS: Final = {
     "void": "of a batch that was never finished",
     "torn": "lost in a crash before it was acknowledged",
     "former": "written under a former identity, and said anew under this one",
-    "secret": "looks as if it held a secret: the publish would stop",
 }
+_NAMED: Final = 3  # records that stand by name for all that fare alike
+_TOLD: Final = 5  # records with something personal that a publish names
 _RESULTS: Final = {
     "new": "new",
     "updated": "updated",
@@ -88,7 +89,8 @@ def publish_document(report: PublishReport, plan: Plan | None = None) -> Documen
         "withheld": withheld,
         "slices": report.slices,
         "left_out": list(report.left_out),
-        "explain": None if plan is None else [entry._asdict() for entry in _explained(plan)],
+        "explain": None if plan is None else _explained(plan),
+        "findings": [found._asdict() for found in (report.personal.first if plan is None else plan.findings)],
     }
 
 
@@ -215,16 +217,48 @@ def withheld_lines(withheld: Mapping[tuple[str, str], int]) -> Iterator[str]:
             yield f"  withheld {_count(count, 'record')} of {clean(item_type)}: {_REASONS.get(reason, reason)}"
 
 
-def explain_lines(plan: Plan) -> Iterator[str]:
-    """What a publish would do, record by record."""
-    would = "would publish" if not plan.secrets else "would stop at a possible secret; with --yes it would publish"
+def personal_warnings(report: PublishReport) -> Iterator[str]:
+    """What went out and tells whose machine it comes from."""
+    for found in report.personal.first[:_TOLD]:
+        yield f"{found} holds {found.what}; [publish].home_paths says what is done about that"
+    if report.personal.total > _TOLD:
+        more = report.personal.total - _TOLD
+        yield f"{_count(more, 'more record')} of these {'holds' if more == 1 else 'hold'} something of that kind"
+
+
+def explain_lines(plan: Plan, *, each: bool) -> Iterator[str]:
+    """What a publish would do, by type and reason, or with each record; and what was found in what would go out."""
+    stops = any(found.kind == "secret" for found in plan.findings)
+    would = "would stop at a possible secret; with --yes it would publish" if stops else "would publish"
     yield f"{would} {_count(plan.published, 'record')} and withhold {len(plan.withheld)}"
-    for entry in _explained(plan):
-        yield f"  seq {entry.seq}  {key_of(entry.item_type, entry.item_id)}  {_REASONS.get(entry.reason, entry.reason)}"
+    if each:
+        for row in plan.records:
+            reason = "goes out" if row.reason is None else _REASONS.get(row.reason, row.reason)
+            yield f"  seq {row.seq}  {key_of(row.item_type, row.item_id)}  {reason}"
+    else:
+        yield from _grouped(plan)
+    for found in plan.findings:
+        yield clean(f"  {found} {'looks as if it held' if found.kind == 'secret' else 'holds'} {found.what}")
 
 
-def _explained(plan: Plan) -> list[Withheld]:
-    return sorted([*plan.withheld, *plan.secrets], key=lambda entry: entry.seq)
+def _grouped(plan: Plan) -> Iterator[str]:
+    """The records of a plan by what would happen to them and why, and of which type; the first ones by name."""
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for row in plan.records:
+        if row.reason != "internal":
+            names = groups.setdefault((row.reason is not None, row.item_type, row.reason or ""), [])
+            names += [clean(row.item_id)] if row.item_id is not None and row.item_id not in names[-1:] else []
+    counts = Counter((row.reason is not None, row.item_type, row.reason or "") for row in plan.records)
+    for (is_withheld, item_type, reason), names in sorted(groups.items()):
+        what = f"{_count(counts[is_withheld, item_type, reason], 'record')} of {clean(item_type)}"
+        first = ", ".join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])])
+        why = f": {_REASONS.get(reason, reason)}" if is_withheld else ""
+        yield f"  {'withhold' if is_withheld else 'publish'} {what}{why}{f' ({first})' if first else ''}"
+
+
+def _explained(plan: Plan) -> list[Document]:
+    secrets = {found.seq for found in plan.findings if found.kind == "secret"}
+    return [row._asdict() | ({"reason": "secret"} if row.seq in secrets else {}) for row in plan.records]
 
 
 def push_lines(run: PushRun) -> Iterator[str]:

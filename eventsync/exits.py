@@ -209,6 +209,11 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "docs/format.md, `When something is wrong`, tells how to keep it here; "
             "`eventsync publish --help` if it is no secret",
         ),
+        "PersonalFound": Exit(
+            DECISION,
+            "personal_found",
+            '`[publish].home_paths = "warn"` only tells of it; `eventsync publish --help` if it may go out this once',
+        ),
         "NoProject": Exit(USAGE, "no_project", "SRC is a .brainclaw folder, or the folder that one is in"),
         "NoSuchCandidate": Exit(USAGE, "no_such_candidate", "`eventsync inbox` lists the candidates"),
         "NoSuchHead": Exit(USAGE, "no_such_head", "`eventsync origin show ORIGIN` names the heads that are kept"),
@@ -230,6 +235,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             USAGE,
             "not_our_file",
             "`inspect` reads segments, slices, heads, checkpoints, payloads and the small files of a store",
+        ),
+        "LibraryMissing": Exit(
+            USAGE, "library_missing", "`pip install 'eventsync[secrets]'`, or take the setting out of config.toml"
         ),
         "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR; `eventsync edit TYPE ID --set key=value` needs none"),
         "ChangedMeanwhile": Exit(DECISION, "changed_meanwhile", "`eventsync show` tells what it is now"),

@@ -152,6 +152,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "slices": 0,
             "left_out": [],
             "explain": None,
+            "findings": [],
         },
         "push": {"remotes": [], "relay": None, "exit_code": None},
         "pull": {"remotes": [], "rules": None, "exit_code": None},

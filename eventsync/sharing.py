@@ -16,6 +16,7 @@ from eventsync import exits
 from eventsync.app import summary_of
 from eventsync.errors import InvalidArgument
 from eventsync.origins import named, status_of
+from eventsync.publishing import own_names, screening_of, settings_of
 from eventsync.relaying import RelayRun, relay_after
 from eventsync.ruling import recounted, rules_in, run_rules
 from eventsync.run_log import Run, RunLog, found_last, past
@@ -33,7 +34,6 @@ from federation.rules import Rule
 from federation.ruling import NO_RULES, RuleRun
 from federation.taking_back import copies_here
 from federation.transports import urls
-from federation.withholding import PublishSettings
 from journal import JournalError, Store, moved_words
 
 if TYPE_CHECKING:
@@ -220,13 +220,16 @@ class Sharing:
 
     # --- verbs ---
 
-    def publish(self, *, allow_secrets: bool = False) -> PublishReport:
+    def publish(self, *, allow_findings: bool = False) -> PublishReport:
         """Publish what is new; errors as `federation.publisher.publish`."""
-        return publish(self.holdings, self._publish_settings(), allow_secrets=allow_secrets)
+        table = self.config.publish
+        screening = screening_of(table, own_names())
+        return publish(self.holdings, settings_of(table), screening, allow_findings=allow_findings)
 
     def explain(self) -> Plan:
-        """What a publish would withhold, and why."""
-        return explain(self.holdings, self._publish_settings())
+        """What a publish would do with each record, and what would stop it."""
+        table = self.config.publish
+        return explain(self.holdings, settings_of(table), screening_of(table, own_names()))
 
     def push(self, remotes: Sequence[Remote], *, named: bool = False, confirmed: bool = False) -> PushRun:
         """Push what was published. A place that can only be read is a fault only when a person named it."""
@@ -272,16 +275,6 @@ class Sharing:
     def published_types(self) -> frozenset[str]:
         """The item types that others may see."""
         return frozenset(self.config.publish.types)
-
-    def _publish_settings(self) -> PublishSettings:
-        table = self.config.publish
-        return PublishSettings(
-            self.published_types,
-            table.saw,
-            withhold_tags=frozenset(table.withhold_tags),
-            only_tags=frozenset(table.only_tags),
-            withhold_paths=table.withhold_paths,
-        )
 
     # --- inbox ---
 

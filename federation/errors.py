@@ -16,7 +16,8 @@ FederationError
 │   ├── ForkUndecided     an origin signed two histories, and nobody said which is believed [F5]
 │   ├── UndoStopped       something was built on what would be taken back, or it cannot be read [K5]
 │   ├── CandidateMoved    what was looked at is not what is there now [K5]
-│   └── SecretFound       a record looks as if it held a secret [F1]
+│   ├── SecretFound       a record looks as if it held a secret [F1]
+│   └── PersonalFound     a record names a person or a machine, and a setting says that none may [F1]
 ├── NoProject             a store of another program that does not say who it is
 ├── NoSuchCandidate       no candidate with that id
 ├── NoSuchHead            no head of an origin that is kept as evidence begins so
@@ -99,6 +100,10 @@ class CandidateMoved(DecisionNeeded):
 
 class SecretFound(DecisionNeeded):
     """A record that would be published looks as if it held a secret; nothing was published."""
+
+
+class PersonalFound(DecisionNeeded):
+    """A record that would be published names a person's folder or this machine, and may not; nothing was published."""
 
 
 class NoSuchCandidate(FederationError):

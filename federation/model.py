@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
+from federation.screening import Finding
 from journal import Version, Written
 
 # Limits on foreign bytes, checked before anything is parsed.
@@ -213,6 +214,13 @@ def candidate_id(origin: str, item_type: str, item_id: str) -> str:
 # --- reports ---------------------------------------------------------------------------------------------------------
 
 
+class PersonalFindings(NamedTuple):
+    """What goes out and names a person or a machine: the first of them, and how many there are."""
+
+    first: tuple[Finding, ...] = ()
+    total: int = 0
+
+
 class PublishReport(NamedTuple):
     """What a publish did; `changed` is False when there was nothing new and nothing was written."""
 
@@ -224,15 +232,16 @@ class PublishReport(NamedTuple):
     slices: int
     changed: bool
     left_out: tuple[str, ...] = ()  # payloads that cannot be read here, and what is wrong with them
+    personal: PersonalFindings = PersonalFindings()
 
 
 class Withheld(NamedTuple):
-    """One record a publish keeps back, or is stopped by, and why."""
+    """One record a publish keeps back, and why."""
 
     seq: int
     item_type: str
     item_id: str | None
-    reason: str  # "type", "private", "internal", "void", "torn", "former"; "secret" stops the publish
+    reason: str  # see [F1]
 
 
 class PushReport(NamedTuple):

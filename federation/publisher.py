@@ -11,38 +11,62 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from federation import feed
-from federation.errors import DamagedFeed, SecretFound
+from federation.errors import DamagedFeed, PersonalFound, SecretFound
 from federation.feed import FeedLine
 from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
-from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PublishReport, Slice, Withheld
+from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, PersonalFindings, PublishReport, Slice
 from federation.outgoing import Outgoing
 from federation.own_head import Saw, next_head, previous_of, remember, seen_of_others, start_of, tiers_of
 from federation.packing import pack
 from federation.redaction import finish_feed
+from federation.screening import PERSONAL, SECRET, Finding, Screening
 from federation.secrets import find_secret
 from federation.verification import State
 from federation.withholding import PublishSettings
 from journal import DamagedStore, Store, decode_record, is_temporary
 
+_STRICT: Final = Screening()
+_MAX_PERSONAL: Final = 100  # findings that a report names
+
+
+class Planned(NamedTuple):
+    """One new record, and what a publish would do with it: the reason why it is kept back, or None."""
+
+    seq: int
+    item_type: str
+    item_id: str | None
+    reason: str | None
+
 
 class Plan(NamedTuple):
-    """What a publish would do: how many records go out, which do not and why, and which would stop it."""
+    """What a publish would do: with each new record, and what was found in those that would go out."""
 
-    published: int
-    withheld: tuple[Withheld, ...]
-    secrets: tuple[Withheld, ...]
+    records: tuple[Planned, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def published(self) -> int:
+        """How many records would go out."""
+        return sum(record.reason is None for record in self.records)
+
+    @property
+    def withheld(self) -> list[Planned]:
+        """Those that would not."""
+        return [record for record in self.records if record.reason is not None]
 
 
-def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: bool = False) -> PublishReport:
+def publish(
+    holdings: Holdings, settings: PublishSettings, screening: Screening = _STRICT, *, allow_findings: bool = False
+) -> PublishReport:
     """Publish what is new; nothing new (records or `saw`) writes nothing.
 
-    Durable on return. Raises SecretFound, DamagedFeed (a feed that is lost or not ours [T1]), InvalidInput (a name that
-    others would not take), StoreCopied, and what `Store.settle` raises; then the former head still stands. Memory is
-    that of one slice, whatever is new.
+    Durable on return. Raises SecretFound and PersonalFound unless a person allows what is found, DamagedFeed (a feed
+    that is lost or not ours [T1]), InvalidInput (a name that others would not take), StoreCopied, and what
+    `Store.settle` raises; then the former head still stands. Memory is that of one slice, whatever is new.
     """
     store, own = holdings.store, holdings.own
     with holdings.lock(), store.lock():
@@ -51,8 +75,7 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
         own.forget_cached()
         head = _known_head(store, own)
         new = Outgoing(holdings, settings, head, position)
-        if not allow_secrets:
-            _refuse_secrets(store, new.lines())
+        personal = _passed(_screened(store, new.lines(), screening), screening, allow_findings)
         saw = seen_of_others(holdings) if settings.saw else {}
         if new.is_empty and (dict(head.saw) if head is not None else {}) == saw:
             gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
@@ -71,24 +94,23 @@ def publish(holdings: Holdings, settings: PublishSettings, *, allow_secrets: boo
     report = PublishReport(
         store.origin, written.last_seq, written.gen, count, dict(withheld), len(written.slices), True
     )
-    return report._replace(left_out=tuple(left_out))
+    return report._replace(left_out=tuple(left_out), personal=personal)
 
 
-def explain(holdings: Holdings, settings: PublishSettings) -> Plan:
+def explain(holdings: Holdings, settings: PublishSettings, screening: Screening = _STRICT) -> Plan:
     """What a publish would do now; writes nothing but caches."""
     store = holdings.store
     with holdings.lock(), store.lock():
         position = store.settle()
         holdings.own.forget_cached()
-        withheld: list[Withheld] = []
+        records: list[Planned] = []
         new = Outgoing(holdings, settings, _known_head(store, holdings.own), position)
-        published, secrets = 0, []
-        for line in new.lines(withheld.append):
-            published += line.kind == feed.RECORD_KIND
-            if _secret_in(store, line) is not None:
+        for line in new.lines(lambda found: records.append(Planned(*found))):
+            if line.kind == feed.RECORD_KIND:
                 record = decode_record(line.data)
-                secrets.append(Withheld(line.first, record.item_type, record.item_id, "secret"))
-        return Plan(published, tuple(withheld), tuple(secrets))
+                records.append(Planned(record.seq, record.item_type, record.item_id, None))
+        findings = tuple(_screened(store, new.lines(), screening))
+        return Plan(tuple(sorted(records, key=lambda record: record.seq)), findings)
 
 
 def _known_head(store: Store, own: FeedFolder) -> Head | None:
@@ -109,21 +131,32 @@ def _known_head(store: Store, own: FeedFolder) -> Head | None:
 # --- what goes out ---------------------------------------------------------------------------------------------------
 
 
-def _refuse_secrets(store: Store, lines: Iterable[FeedLine]) -> None:
+def _screened(store: Store, lines: Iterable[FeedLine], screening: Screening) -> Iterator[Finding]:
+    """What is found in the records that would go out, and in the name that stands in the head."""
+    if find_secret(store.name.encode("utf-8", "replace")) is not None:
+        raise SecretFound("the name of this store looks as if it held a secret", path=store.folder, rule="F1")
     for line in lines:
-        kind = _secret_in(store, line)
-        if kind is not None:
-            raise SecretFound(f"the record with seq {line.first} looks as if it held {kind}", seq=line.first, rule="F1")
+        if line.kind == feed.RECORD_KIND:
+            blob = None
+            if line.has_blob:
+                with contextlib.suppress(DamagedStore):  # what cannot be read does not go out
+                    blob = store.payload_of(decode_record(line.data))
+            yield from screening.findings(line.data, blob)
 
 
-def _secret_in(store: Store, line: FeedLine) -> str | None:
-    if line.kind != feed.RECORD_KIND:
-        return None
-    found = find_secret(line.data)
-    if found is None and line.has_blob:
-        with contextlib.suppress(DamagedStore):  # what cannot be read does not go out
-            return find_secret(store.payload_of(decode_record(line.data)) or b"")
-    return found
+def _passed(findings: Iterable[Finding], screening: Screening, allowed: bool) -> PersonalFindings:
+    """What is personal and goes out all the same. Raises at the first finding that stops a publish."""
+    first: list[Finding] = []
+    count = 0
+    for found in findings:
+        if found.kind == SECRET and not allowed:
+            raise SecretFound(f"{found} looks as if it held {found.what}", seq=found.seq, rule="F1")
+        if found.kind == PERSONAL and screening.stop_at_personal and not allowed:
+            raise PersonalFound(f"{found} holds {found.what}", seq=found.seq, rule="F1")
+        if found.kind == PERSONAL:
+            count += 1
+            first += [found] if count <= _MAX_PERSONAL else []
+    return PersonalFindings(tuple(first), count)
 
 
 def _with_blobs(

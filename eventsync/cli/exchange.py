@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import click
@@ -26,7 +27,7 @@ from federation.ruling import RuleRun
     """,
 )
 @click.option("--explain", is_flag=True, help="Show what would be published and withheld, and why; publish nothing.")
-@click.option("--yes", is_flag=True, help="Publish although a record looks as if it held a secret.")
+@click.option("--yes", is_flag=True, help="Publish although something was found that should perhaps not go out.")
 @pass_console
 def publish(console: Console, explain: bool, yes: bool) -> None:
     """Sign what is new and add it to this store's feed.
@@ -38,8 +39,8 @@ def publish(console: Console, explain: bool, yes: bool) -> None:
         if explain:
             _explain(console, found)
             return
-        report = found.publish(allow_secrets=yes)
-        console.exit_code = _warn_of_left_out(console, report)
+        report = found.publish(allow_findings=yes)
+        console.exit_code = _warn_of_published(console, report)
         if console.json:
             console.document(exchange_report.publish_document(report))
             return
@@ -47,8 +48,13 @@ def publish(console: Console, explain: bool, yes: bool) -> None:
             console.note(line)
 
 
-def _warn_of_left_out(console: Console, report: PublishReport) -> int:
-    """Tell of payloads that cannot be read here and did not go out, as everything else did; the exit code for that."""
+def _warn_of_published(console: Console, report: PublishReport) -> int:
+    """Tell of payloads that cannot be read here and did not go out, as everything else did; the exit code for that.
+
+    Tell also of what went out and names a person or a machine.
+    """
+    for text in exchange_report.personal_warnings(report):
+        console.warn(text)
     for text in report.left_out:
         console.warn(f"left out: {text}")
     return exits.DAMAGED if report.left_out else exits.DONE
@@ -58,14 +64,12 @@ def _explain(console: Console, found: Sharing) -> None:
     plan, head = found.explain(), found.holdings.own.head()
     if console.json:
         gen, slices = (head.gen, len(head.slices)) if head is not None else (0, 0)
-        counts = {(entry.item_type, entry.reason): 0 for entry in plan.withheld}
-        for entry in plan.withheld:
-            counts[entry.item_type, entry.reason] += 1
+        counts = Counter((entry.item_type, entry.reason or "") for entry in plan.withheld)
         last_seq = 0 if head is None else head.last_seq
         report = PublishReport(found.store.origin, last_seq, gen, plan.published, counts, slices, False)
         console.document(exchange_report.publish_document(report, plan))
         return
-    console.answer(exchange_report.explain_lines(plan))
+    console.answer(exchange_report.explain_lines(plan, each=console.verbose))
 
 
 @click.command(
@@ -93,7 +97,7 @@ def push(console: Console, remote: str | None, everywhere: bool, yes: bool, rela
         run = found.push(remotes, named=remote is not None, confirmed=yes)
         relayed = relay_after(found, remotes, run.remotes, confirmed=yes) if relay else None
         codes = [run.exit_code] if relayed is None else [run.exit_code, relayed.exit_code]
-        console.exit_code = exits.combine(codes) or _warn_of_left_out(console, report)
+        console.exit_code = exits.combine(codes) or _warn_of_published(console, report)
         _warn(console, found)
         if console.json:
             console.document(exchange_report.push_document(run, relayed, console.exit_code))
@@ -205,8 +209,8 @@ def sync(console: Console) -> None:
         run = found.sync()
         console.exit_code = run.exit_code
         _warn(console, found)
-        for text in run.publish.left_out if run.publish is not None else ():
-            console.warn(f"left out: {text}")
+        if run.publish is not None:
+            _warn_of_published(console, run.publish)
         if console.json:
             console.document(exchange_report.sync_document(run))
             return

@@ -386,6 +386,7 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("put", "plan", "p2", "--set", "a=1", store=ada)
     tell("put", "note", "n1", "--set", "text=mine", "--private", store=ada)
     tell("put", "session", "s1", "--set", "a=1", store=ada)
+    tell("put", "plan", "p4", "--set", f"path=C:{chr(92)}Users{chr(92)}Alice", store=ada)
     tell("publish", "--explain", store=ada)
     tell("remote", "list", store=ada)
     tell("sync", store=ada)

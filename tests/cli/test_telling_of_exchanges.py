@@ -74,7 +74,7 @@ def test_a_possible_secret_is_named_by_its_seq_and_not_shown(run: Run, store: Pa
     run("put", "plan", "pln_2", "--set", f"key={secret}")
     answer = run("publish")
     assert (answer.code, answer.out) == (22, "")
-    assert "the record with seq 2 looks as if it held an AWS access key" in answer.err
+    assert "the record with seq 2 (plan/pln_2, payload.key) looks as if it held an AWS access key" in answer.err
     assert secret not in answer.err
 
 
@@ -104,9 +104,28 @@ def test_explain_names_the_record_that_would_stop_the_publish(run: Run, store: P
     assert answer.code == 0
     assert answer.out.splitlines() == [
         "would stop at a possible secret; with --yes it would publish 2 records and withhold 1",
-        "  seq 1  plan/pln_1  looks as if it held a secret: the publish would stop",
+        "  publish 2 records of plan (pln_1, pln_2)",
+        "  withhold 1 record of session: type is not in [publish].types (ses_1)",
+        "  the record with seq 1 (plan/pln_1, payload.key) looks as if it held an AWS access key",
+    ]
+    assert run("publish", "--explain", "-v").out.splitlines()[1:4] == [
+        "  seq 1  plan/pln_1  goes out",
         "  seq 2  session/ses_1  type is not in [publish].types",
+        "  seq 3  plan/pln_2  goes out",
     ]
     document = run("publish", "--explain", "--json").document
-    assert [(found["seq"], found["reason"]) for found in document["explain"]] == [(1, "secret"), (2, "type")]
+    assert [(found["seq"], found["reason"]) for found in document["explain"]] == [
+        (1, "secret"),
+        (2, "type"),
+        (3, None),
+    ]
+    (finding,) = document["findings"]
+    assert finding == {
+        "seq": 1,
+        "item_type": "plan",
+        "item_id": "pln_1",
+        "what": "an AWS access key",
+        "place": "payload.key",
+        "kind": "secret",
+    }
     assert document["withheld"] == {"session": 1}

@@ -212,10 +212,10 @@ def test_the_scanner_looks_into_blobs(pair: tuple[Sharing, Sharing]) -> None:
         assert caught.value.seq == 2 * number + 1
         assert blobs_of(own_feed(writer)) == {}
         put(writer, f"p{number}", private=True)
-    assert [entry.reason for entry in writer.explain().secrets] == []
+    assert writer.explain().findings == ()
     put(writer, "last", text=LONG + KEY)
-    assert [(entry.item_id, entry.reason) for entry in writer.explain().secrets] == [("last", "secret")]
-    writer.publish(allow_secrets=True)
+    assert [(entry.item_id, entry.kind) for entry in writer.explain().findings] == [("last", "secret")]
+    writer.publish(allow_findings=True)
     assert len(blobs_of(own_feed(writer))) == 1
 
 

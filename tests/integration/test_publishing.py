@@ -220,7 +220,7 @@ def test_a_person_may_publish_what_looks_like_a_secret(world: World) -> None:
     """[F1]"""
     store = world.store("a")
     put(store, "p1", token=SECRET)
-    assert store.publish(allow_secrets=True).published == 1
+    assert store.publish(allow_findings=True).published == 1
     assert shown(store) == ["plan/p1"]
     put(store, "p2")
     assert store.publish().published == 1  # what is published already is not looked at again
