@@ -7,7 +7,7 @@ import time
 import pytest
 
 from eventsync.errors import InvalidArgument
-from eventsync.times import after_span, until_time
+from eventsync.times import after_span, ago, until_time
 
 NOW = "2026-11-22T12:00:00.000Z"
 
@@ -53,3 +53,24 @@ def test_a_time_without_a_zone_is_local_time(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_time_to_come_is_told(text: str) -> None:
     with pytest.raises(InvalidArgument):
         until_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("2026-11-22T12:00:00.000Z", "just now"),
+        ("2026-11-22T11:58:00.000Z", "2 minutes ago"),
+        ("2026-11-22T10:01:00.000Z", "119 minutes ago"),
+        ("2026-11-22T10:00:00Z", "2 hours ago"),
+        ("2026-11-20T12:00:00+00:00", "2 days ago"),
+        ("0001-01-01T00:00:00Z", "739941 days ago"),
+        ("2026-11-22T12:00:30.000Z", "just now"),
+        ("2026-11-22T13:00:00.000Z", "in the future"),
+        ("2026-11-22T12:00:00", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_how_long_ago_a_time_was_is_told_as_people_say_it(then: str, told: str | None) -> None:
+    """The time may be foreign text."""
+    assert ago(then, "2026-11-22T12:00:00.000Z") == told
