@@ -396,7 +396,8 @@ def _origin_line(found: OriginStatus, now: str) -> str:
     taken = {None: "", True: ", took back what we redacted", False: ", has not read our redactions yet"}
     what = f"{pending}{read}{decided}{taken[found.they_took_back]}"
     age = None if found.published_at is None else ago(found.published_at, now)
-    published = "" if age is None else f" published {age}"
+    # What was published just now is no news; what stays old may be held back by somebody between.
+    published = f" published {age}" if age is not None and age.endswith(("days ago", "future")) else ""
     return f"  from {who_of(found.name, found.origin)}{state}  seq {found.last_seq}{published}, {what}"
 
 

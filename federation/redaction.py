@@ -55,6 +55,8 @@ def redact(holdings: Holdings, seqs: Collection[int], reason: str, agent: str) -
             store.private_key()  # rather now than when half of it is done
         written = store.redaction.begin(found, reason, agent)
         store.redaction.finish()
+        for origin in holdings.own_feeds.origins:
+            holdings.quarantine.drop(origin)  # feeds of another copy of us that were refused
         return RedactReport(found, tuple(written), finish_feed(holdings))
 
 

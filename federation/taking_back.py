@@ -113,12 +113,17 @@ def take_back_everywhere(holdings: Holdings) -> bool:
     """Follow the redactions that the heads of our mirrors list, durably; whether anything changed. Can be done again.
 
     The caller holds the lock, and makes the index anew when something did. A mirror that cannot be read is left out.
+    What was refused of such an origin may hold the same text, and goes too.
     """
-    changed = False
-    for origin in [origin for origin in holdings.mirror.origins() if not origin.startswith(BRIDGE_PREFIX)]:
+    changed = []
+    for origin in holdings.mirror.origins():
+        if origin.startswith(BRIDGE_PREFIX) or holdings.trust.is_blocked(origin):
+            continue  # of a blocked origin no new head comes; what its last one lists was followed before the block
         with contextlib.suppress(DamagedFeed), holdings.noting_damage(origin):
-            changed |= _take_back(holdings, origin)
-    return changed
+            changed += [origin] if _take_back(holdings, origin) else []
+    for origin in changed:
+        holdings.quarantine.drop(origin)
+    return bool(changed)
 
 
 def _take_back(holdings: Holdings, origin: str) -> bool:

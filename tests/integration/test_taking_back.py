@@ -150,6 +150,25 @@ def test_a_feed_without_redactions_costs_nothing_more(world: World, pair: tuple[
     assert tree(b.store.folder / "federation" / "mirror") == before
 
 
+def test_what_was_refused_of_an_origin_goes_with_what_it_redacts(world: World, pair: tuple[Sharing, Sharing]) -> None:
+    """[F9]: a refused feed is kept for people, and may hold the same text."""
+    a, b = pair
+    folder = world.bus / a.store.origin
+    put(a, "p6", text=SECRET)
+    share(a)
+    head = (folder / "head.json").read_bytes()
+    (folder / "head.json").write_bytes(head.replace(b'"gen":3', b'"gen":4'))
+    assert only(pull(b)).result is Result.REFUSED
+    assert b.holdings.quarantine.entries(a.store.origin)
+    (folder / "head.json").write_bytes(head)
+    take_back(a, 2, 3, 4, 6)
+    share(a)
+    assert only(pull(b)).result is Result.UPDATED
+    assert b.holdings.quarantine.entries() == []
+    b.holdings.close()
+    assert files_with(b.store.folder, SECRET) == []
+
+
 def test_decisions_about_what_is_redacted_stay(world: World, pair: tuple[Sharing, Sharing]) -> None:
     """[K5] [F9]: accepted and rejected versions are not asked for again."""
     a, b = pair
