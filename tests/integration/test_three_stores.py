@@ -11,8 +11,9 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -45,6 +46,13 @@ NAMES = ("a", "b", "c")
 BLOB = "x" * 66_000  # too long for a line
 ENTITIES = ("a1", "b1", "c1", "p1")  # all but the last have one store that begins them
 FINE = {Result.NEW, Result.UPDATED, Result.UP_TO_DATE, Result.STALE}
+BY_RULE = {Verdict.NEW, Verdict.UPDATE, Verdict.GONE}
+RULES = [
+    '[[rules]]\norigin = "*"\naction = "accept"\n',
+    '[[rules]]\norigin = "*"\naction = "accept"\nverdicts = ["new", "update"]\n',
+    '[[rules]]\norigin = "*"\naction = "hold"\nitem_id = "p1"\n',
+    '[[rules]]\norigin = "*"\naction = "accept"\nitem_id = "[ab]1"\n',
+]
 # How often each verb comes, of all of them.
 VERBS: Final = {
     "write": 14, "delete": 3, "hide": 1, "publish": 3, "share": 8, "pull": 6, "pull twice": 3, "sync": 6,
@@ -78,9 +86,15 @@ def trace(seed: int) -> list[Step]:
 class Play:
     """Three stores, and what is known of what was done to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: Mapping[str, str]) -> None:
         self.world = World(folder)
         self.stores = {name: self.world.store(name) for name in NAMES}
+        self.rules = rules
+        for name, text in rules.items():
+            path = self.stores[name].store.folder / "config.toml"
+            path.write_text(path.read_text() + text)
+            self.stores[name] = self.world.reopened(self.stores[name])
+        self.reopened: dict[str, set[Decided]] = {name: set() for name in NAMES}  # what a person took back
         self.decided: dict[str, set[Decided]] = {name: set() for name in NAMES}
         self.undone: dict[str, set[str]] = {name: set() for name in NAMES}  # causes that may come twice
         self.apart: set[str] = set()  # entities that stores need not agree on: private or rejected somewhere
@@ -157,13 +171,20 @@ class Play:
             self.older.append((name, target))
 
     def pull(self, name: str) -> int:
-        """pull: nothing is refused, and no record is written [K1]."""
+        """pull: nothing is refused; only rules write, and nothing about what a person took back [K1] [K5]."""
         store = self.stores[name]
         before = store.store.position().seq
+        touched = {decided(item) for item in self.open(name)} & self.reopened[name] if self.rules else set()
         run = pull(store)
         assert run.exit_code == exits.DONE, run
         assert {found.result for remote in run.remotes for found in remote.origins} <= FINE, run
-        assert store.store.position().seq == before
+        assert run.rules.error is None
+        assert store.store.position().seq == before + len(run.rules.made)
+        made = {decided(found.candidate) for found in run.rules.made}
+        assert not made & touched
+        assert {found.candidate.verdict for found in run.rules.made} <= BY_RULE
+        self.decided[name] |= made
+        self._done("made by rules", len(made))
         return sum(found.records for remote in run.remotes for found in remote.origins)
 
     def pull_twice(self, name: str) -> None:
@@ -237,7 +258,9 @@ class Play:
         since = store.store.position().seq - len(report.written)
         for record in store.store.log(since=since):
             if record.action == "reopen":
-                self.decided[name].discard(Decided(f"{record.item_type}/{record.item_id}", record.root or ""))
+                reopened = Decided(f"{record.item_type}/{record.item_id}", record.root or "")
+                self.decided[name].discard(reopened)
+                self.reopened[name].add(reopened)
                 self.undone[name].add(record.cause or "")
         self._done("undone", len(report.written))
 
@@ -324,10 +347,17 @@ def decided(item: Candidate) -> Decided:
     return Decided(f"{item.item_type}/{item.item_id}", str(item.version))
 
 
-def played(steps: Sequence[Step]) -> Counter[str]:
+def rules_of(seed: int) -> dict[str, str]:
+    """Which stores have which rules: every other trace has some."""
+    rng = random.Random(seed)
+    texts = {name: "".join(rng.sample(RULES, rng.randint(0, 2))) for name in NAMES}
+    return {name: text for name, text in texts.items() if text and seed % 2}
+
+
+def played(steps: Sequence[Step], rules: Mapping[str, str] = MappingProxyType({})) -> Counter[str]:
     """Play a trace in a world of its own; what it came to."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        play = Play(Path(folder))
+        play = Play(Path(folder), rules)
         try:
             play.play(steps)
         finally:
@@ -335,7 +365,7 @@ def played(steps: Sequence[Step]) -> Counter[str]:
         return play.done
 
 
-def shrunk(steps: list[Step]) -> list[Step]:
+def shrunk(steps: list[Step], rules: Mapping[str, str]) -> list[Step]:
     """The same trace less what it does not need to fail."""
     size = len(steps) // 2
     while size:
@@ -343,7 +373,7 @@ def shrunk(steps: list[Step]) -> list[Step]:
         while at < len(steps):
             fewer = steps[:at] + steps[at + size :]
             try:
-                played(fewer)
+                played(fewer, rules)
                 at += size
             except Exception:  # noqa: BLE001 - whatever it is that fails
                 steps = fewer
@@ -354,12 +384,12 @@ def shrunk(steps: list[Step]) -> list[Step]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_three_stores_do_they_come_to_rest_and_agree(seed: int) -> None:
     """[F7] [K3] [K5] [T1]"""
-    steps = trace(seed)
+    steps, rules = trace(seed), rules_of(seed)
     try:
-        assert played(steps)["agreed"] >= 0
+        assert played(steps, rules)["agreed"] >= 0
     except Exception as error:
-        text = "\n".join(f"    {step}," for step in shrunk(steps))
-        error.add_note(f"seed {seed}, shrunk to:\n{text}")
+        text = "\n".join(f"    {step}," for step in shrunk(steps, rules))
+        error.add_note(f"seed {seed}, rules {rules}, shrunk to:\n{text}")
         raise
 
 
@@ -367,7 +397,7 @@ def test_the_traces_meet_every_verdict_and_every_decision() -> None:
     """What the machine never does, it never tests."""
     total: Counter[str] = Counter()
     for seed in range(6):
-        total += played(trace(1_000_000 + seed))
+        total += played(trace(1_000_000 + seed), rules_of(1_000_000 + seed))
     wanted = [
         "accept new",
         "accept update",
@@ -378,6 +408,7 @@ def test_the_traces_meet_every_verdict_and_every_decision() -> None:
         "faults",
         "agreed",
         "undone",
+        "made by rules",
     ]
     assert [what for what in wanted if total[what] < 2] == []
     assert total["accept gone"] + total["theirs gone"] + total["reject gone"] > 0

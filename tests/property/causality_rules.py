@@ -68,7 +68,7 @@ class RuledWorld(World):
             self.touched.setdefault(number, set()).update(before - store.decisions.keys())
         if step.verb in _PULLS:
             for number, store in enumerate(self.stores):
-                if store.origin != self.oracle.liar:
+                if store.origin not in self.oracle.liars:
                     self.apply(number, store)
 
     def apply(self, number: int, store: MemoryStore) -> int:

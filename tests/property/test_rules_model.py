@@ -17,7 +17,7 @@ from tests.property.causality_rules import ACCEPT, ACCEPT_NEWS, RULE_LISTS, Rule
 from tests.property.causality_traces import ENTITIES, Shape, Step, trace
 
 TRACES = 600
-DEEP_TRACES = 20_000
+DEEP_TRACES = 4_000
 RINGS = {
     "pair": ((1,), (0,)),
     "ring of 3": ((2,), (0,), (1,)),
