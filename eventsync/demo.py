@@ -15,6 +15,7 @@ from eventsync import inbox_report as inbox_words
 from eventsync.report import short_origin
 from eventsync.sharing import Sharing, sharing
 from eventsync.text import pretty_json
+from federation.grouping import regrouped
 from federation.inbox import Filter
 from federation.model import Resolution
 from federation.puller import Settings
@@ -160,5 +161,6 @@ def _pull(store: Sharing, tell: Tell, remote: str | None = None) -> None:
 
 
 def _show_inbox(store: Sharing, tell: Tell) -> None:
-    for line in inbox_words.candidate_lines(store.inbox.candidates(Filter()), None):
+    alike = store.inbox.offers()
+    for line in inbox_words.offer_lines(regrouped(store.inbox.candidates(Filter()), alike), alike, None):
         tell(f"   {line}")

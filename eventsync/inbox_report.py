@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,12 +19,16 @@ from eventsync.report import Document, key_of, short_origin, table, who_of
 from eventsync.text import clean, clean_lines, pad, pretty_json, shorten, width
 
 if TYPE_CHECKING:
+    from federation.grouping import Offer
     from federation.inbox import Difference
     from federation.merging import Change
     from federation.model import Candidate, DecisionReport, Left
 
 _FEW_DELETIONS: Final = 3  # of one origin that a terminal shows one by one
 _LONGEST: Final = 2_000  # columns of one text on one line; what is longer is cut
+_NAMED: Final = 3  # sources of one offer that are named; of more the first two, and how many others
+_LISTED: Final = 5  # ids in one line
+_OTHER: Final = "other content"  # of an entity that the line above is about too
 _ONE_LINE: Final = 100  # columns that a value may take beside its name; a longer one is shown in lines of its own
 
 
@@ -37,8 +42,9 @@ class Styled(NamedTuple):
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def candidate_row(found: Candidate) -> Document:
-    """One candidate of `inbox`."""
+def candidate_row(found: Candidate, offer: Offer | None = None) -> Document:
+    """One candidate of `inbox`; the one that stands for all that are alike brings their sources."""
+    alike = (found,) if offer is None else offer.candidates
     return {
         "id": found.id,
         "origin_store_id": found.origin,
@@ -57,8 +63,14 @@ def candidate_row(found: Candidate) -> Document:
         "rule": found.rule,
         "snoozed": found.snoozed is not None,
         "snoozed_until": None if found.snoozed is None else found.snoozed.until,
+        "group": alike[0].id,
+        "sources": [_source(one) for one in alike] if alike[0].id == found.id else [],
         "trust": "foreign",
     }
+
+
+def _source(found: Candidate) -> Document:
+    return {"id": found.id, "origin_store_id": found.origin, "origin_name": found.origin_name}
 
 
 def diff_document(found: Difference) -> Document:
@@ -72,7 +84,8 @@ def diff_document(found: Difference) -> Document:
         local = _side(head.entity_rev, head.seq, found.local, deleted=head.deleted)
     ready = merged is not None and not merged.undecided and (isinstance(base, Base) or candidate.verdict != "conflict")
     return {
-        "candidate": candidate_row(candidate._replace(payload=found.foreign)),
+        "candidate": candidate_row(candidate._replace(payload=found.foreign), next(iter(found.offers), None)),
+        "others": [offer.lead.id for offer in found.offers[1:]],
         "local": local,
         "foreign": _side(candidate.entity_rev, candidate.seq, found.foreign, deleted=found.foreign_deleted),
         "base": {
@@ -110,20 +123,30 @@ def left_rows(left: Iterable[Left]) -> list[Document]:
 # --- lists -----------------------------------------------------------------------------------------------------------
 
 
-def candidate_lines(found: Iterable[Candidate], columns: int | None) -> Iterator[str]:
-    """A table of candidates; a label tells why one is what it is where there is no summary."""
-    rows = [
-        (
-            candidate.id,
-            _verdict_words(candidate),
-            key_of(candidate.item_type, candidate.item_id),
-            shorten(clean(candidate.origin_name or short_origin(candidate.origin)), 24),
-            clean(candidate.summary or candidate.label or ""),
-        )
-        for candidate in found
-    ]
+def offer_lines(found: Iterable[Offer], alike: Mapping[str, Offer], columns: int | None) -> Iterator[str]:
+    """A table of offers, each a line of the candidate that stands for it. `alike` knows all sources by candidate id.
+
+    A label tells why one is what it is where there is no summary.
+    """
+    rows, before = [], None
+    for offer in found:
+        one = offer.lead
+        entity = key_of(one.item_type, one.item_id)
+        what = clean(one.summary or one.label or "")
+        row = (one.id, _verdict_words(one), entity, sources_of(alike.get(one.id, offer)))
+        is_other = entity == before and one.id in alike and one.verdict != "unreadable"
+        rows.append((*row, f"{_OTHER}: {what}" if is_other else what))
+        before = entity
     if rows:
         yield from table(["ID", "VERDICT", "ENTITY", "FROM", "SUMMARY"], rows, columns)
+
+
+def sources_of(offer: Offer) -> str:
+    """Whom an offer comes from: `laptop, build box and 3 more`."""
+    names = [shorten(clean(one.origin_name or short_origin(one.origin)), 24) for one in offer.candidates]
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
 
 
 Deletions = Mapping[str, Sequence["Candidate"]]  # by origin
@@ -157,15 +180,39 @@ def _verdict_words(candidate: Candidate) -> str:
     return f"{candidate.verdict}" + ("" if candidate.rule is None else f" ({by} rule {clean(candidate.rule)})")
 
 
-def left_lines(left: Sequence[Left]) -> Iterator[str]:
+def _left_lines(left: Sequence[Left]) -> Iterator[str]:
     """Candidates that a decision left as they were, and after conflicts how one is decided."""
+    beside = Counter(entry.lead for entry in left if entry.lead not in (None, entry.id))
+    shown = {entry.id for entry in left}
     for entry in left:
-        yield f"left: {entry.id}  {key_of(entry.item_type, entry.item_id)}  {clean(entry.reason)}"
+        if entry.lead is None or entry.lead == entry.id or entry.lead not in shown:
+            more = f" (and {beside[entry.id]} alike)" if beside[entry.id] else ""
+            yield f"left: {entry.id}  {key_of(entry.item_type, entry.item_id)}  {clean(entry.reason)}{more}"
     if any(entry.verdict == "conflict" for entry in left):
         yield f"{TABLE['ConflictUndecided'].hint}"
 
 
-def held_lines(decided: DecisionReport) -> Iterator[str]:
+def grouped_line(offers: int, candidates: int) -> str:
+    """That some lines stand for several candidates."""
+    return f"{candidates} candidates in {offers} lines: what several origins offer alike is decided at once"
+
+
+def decided_lines(decided: DecisionReport) -> Iterator[str]:
+    """What a decision came to beside its records: what it settled too, what it left, what it was not about."""
+    yield from _together_lines(decided)
+    yield from _left_lines(decided.left)
+    yield from _held_lines(decided)
+
+
+def _together_lines(decided: DecisionReport) -> Iterator[str]:
+    """Candidates that were decided along with those that records were written for."""
+    ids = decided.together
+    if ids:
+        more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
+        yield f"decided too, since other origins offer the same: {', '.join(ids[:_LISTED])}{more}"
+
+
+def _held_lines(decided: DecisionReport) -> Iterator[str]:
     """Candidates that an accept of all did not offer, and what helps."""
     if decided.braked:
         yield f"{decided.braked} are held after an unusually large pull: {BRAKED}"
@@ -185,6 +232,7 @@ def diff_lines(found: Difference) -> Iterator[Styled]:
     yield Styled(f"{candidate.id}  {candidate.verdict}  {entity}", "header")
     who = who_of(candidate.origin_name, candidate.origin)
     yield Styled(f"from {who}, seq {candidate.seq}, digest {clean(candidate.digest[:12])}")
+    yield from _offered_lines(found.offers)
     if candidate.label:
         yield Styled(clean(candidate.label))
     if found.local_head is None or found.local_head.deleted:
@@ -199,6 +247,15 @@ def diff_lines(found: Difference) -> Iterator[Styled]:
         yield from _two_ways(found.local, found.foreign)
     if candidate.verdict == "conflict":
         yield Styled(_way_out(found))
+
+
+def _offered_lines(offers: Sequence[Offer]) -> Iterator[Styled]:
+    """Who else offers the same, and who something else."""
+    if offers and len(offers[0].candidates) > 1:
+        yield Styled(f"the same from {sources_of(offers[0])}")
+    for offer in offers[1:]:
+        one = offer.lead
+        yield Styled(f"also offered by {sources_of(offer)} with {_OTHER}: {one.id}  {one.verdict}")
 
 
 def _base_line(found: Difference) -> str:

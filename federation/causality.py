@@ -6,12 +6,14 @@ numbers of others: two versions are ordered when one's context names the other, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from federation.merging import same_json
 from federation.model import Verdict
 from journal import MAX_CONTEXT_ENTRIES, InvalidInput, LocalHead, Ref, Version, check_payload
+
+MAX_JOINED: Final = 16  # origins that an accept takes into the context only because they offer the same payload
 
 
 class ForeignHead(NamedTuple):
@@ -337,6 +339,22 @@ def _is_hearsay(foreign: ForeignHead, origin: str, seq: int, facts: Facts) -> bo
     if seq > facts.pin(origin):
         return True
     return facts.newest_version(origin, *key) != seq and facts.is_version(origin, seq, *key) is not True
+
+
+def including(joined: Joined, versions: Iterable[Version], limit: int = MAX_JOINED) -> Joined:
+    """A join that also includes versions which were seen to have the accepted payload, whoever made them [K2].
+
+    Only these versions, and nothing that their records say they include: a liar could offer what an honest store offers
+    and hide by its context what others have [K4]. Fewer than there are yield at worst a question.
+    """
+    context = dict(joined.context)
+    for origin, seq, _ in versions:
+        is_more = origin not in context
+        if is_more and (limit == 0 or len(context) >= MAX_CONTEXT_ENTRIES - 1):  # a version of ours adds itself
+            continue
+        limit -= is_more
+        _raise(context, origin, seq)
+    return joined._replace(context=context, claims=_needed(joined.claims, context, ""))
 
 
 def _needed(claims: Mapping[str, int], context: Mapping[str, int], root: str) -> dict[str, int]:

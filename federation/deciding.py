@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from federation.ancestry import NoBase
-from federation.causality import join
+from federation.causality import including, join
 from federation.errors import BlobUnreadable, CandidateMoved, ConflictUndecided, DamagedFeed, DecisionNeeded
+from federation.grouping import Offer
 from federation.inbox import Difference, Filter, Inbox, id_of
 from federation.index import Row
 from federation.merging import label, same_json
@@ -35,6 +36,7 @@ from journal import (
 )
 
 Title = Callable[[Mapping[str, Any]], str | None]
+_ANOTHER: Final = "another origin's version of this entity was accepted: look again"
 _UNNAMED_TYPE: Final = "unnamed"  # of a decision about an entity whose type or id our journal cannot hold
 
 
@@ -53,6 +55,7 @@ class Deciding:
         self._holdings = inbox.holdings
         self._agent = agent
         self._title = title
+        self._offers: dict[Row, Offer] = {}
 
     # --- accepting ---
 
@@ -66,17 +69,39 @@ class Deciding:
         BlobUnreadable (our mirror of it cannot be read) write nothing.
         """
         with self.under_lock():
-            rows = self._judged(wanted, digest)
-            open_rows, settled = _without_settled(rows)
+            named, settled = _without_settled(self._judged(wanted, digest))
+            rows = list({self._offer_of(row).lead.id: self._easiest(row) for row in named}.values())
             drafts = []
-            for row in open_rows:
+            for row in rows:
                 found = self._draft(row, resolution)
                 found = found if isinstance(found, Undecided) else _twice(row, rows) or found
                 if isinstance(found, Undecided):
                     name = f"{id_of(row)} ({row.item_type}/{row.item_id})"
                     raise found.error(f"{name}: {found.reason}", seq=row.seq, rule="K3")
                 drafts.append(found)
-            return self.write(drafts)._replace(left=settled)
+            offers = [self._offer_of(row) for row in rows]
+            return self._with_those_beside(self.write(drafts)._replace(left=settled), rows, offers)
+
+    def _easiest(self, row: Row) -> Row:
+        """Of candidates that are alike the named one, or where that conflicts one that has seen what is here."""
+        lead = self._offer_of(row).lead
+        is_easier = row.verdict == Verdict.CONFLICT != lead.verdict and not lead.held
+        return self._inbox.row_of(lead) if is_easier else row
+
+    def _offer_of(self, row: Row) -> Offer:
+        """All that is alike a candidate; looked up once for a decision."""
+        if row not in self._offers:
+            self._offers[row] = self._inbox.offered(row)[0]
+        return self._offers[row]
+
+    def _with_those_beside(
+        self, report: DecisionReport, rows: Iterable[Row], offers: Sequence[Offer]
+    ) -> DecisionReport:
+        """A report that tells which candidates were settled along with those that records were written for."""
+        left = [entry for offer in offers for entry in self._still_open(offer, _ANOTHER)]
+        done = {id_of(row) for row in rows} | {entry.id for entry in left}
+        together = tuple(one.id for offer in offers for one in offer.candidates if one.id not in done)
+        return report._replace(left=(*report.left, *left), together=together)
 
     def accept_edited(self, seen: Difference, payload: Mapping[str, Any]) -> DecisionReport:
         """Accept a candidate with a payload that a person made of it: a version of ours over both sides [K1].
@@ -94,45 +119,46 @@ class Deciding:
             if row.verdict == Verdict.UNREADABLE:
                 raise DecisionNeeded(f"{seen.candidate.id}: unreadable: {row.label}", seq=row.seq, rule="K3")
             as_it_is = row.verdict != Verdict.CONFLICT and same_json(payload, seen.foreign)
-            return self.write([self._copy(row) if as_it_is else self._written(row, payload)])
+            offers = [self._offer_of(row)]
+            report = self.write([self._copy(row) if as_it_is else self._written(row, payload)])
+            return self._with_those_beside(report, [row], offers)
 
     def accept_all(self, wanted: Filter, resolution: Resolution = Resolution.LEAVE) -> DecisionReport:
         """Accept what is open, the first thousand of each origin, as one batch; the rest is in `left` with a reason, or
         counted as held.
 
-        Of several origins that offer the same entity the first is accepted; the others are judged against it, and are
-        left when that does not settle them.
+        Of several offers of one entity the first is accepted, which settles all candidates that are alike; the others
+        are judged against it, and are left when that does not settle them.
         """
         with self.under_lock():
+            found = [one for one in self._inbox.candidates(wanted) if one.verdict in OPEN_VERDICTS]
+            awake = [one for one in found if one.snoozed is None]
+            held = Counter(self._inbox.is_braked(one) for one in awake if one.held)
             drafts: dict[tuple[str, str], Draft] = {}
-            left: list[Left] = []
-            held: Counter[bool] = Counter()  # by whether the brake holds it
-            doubles: list[Row] = []
-            snoozed = 0
-            for candidate in self._inbox.candidates(wanted):
-                if candidate.verdict not in OPEN_VERDICTS:
-                    continue
-                row = self._inbox.row_of(candidate)
-                if candidate.snoozed is not None:
-                    snoozed += 1
-                    continue
-                if candidate.held:
-                    held[self._inbox.is_braked(row)] += 1
-                    continue
-                if candidate.rule is not None:
-                    left.append(_left(row, candidate.verdict, f"held by rule {candidate.rule!r}"))
-                    continue
+            rows: list[Row] = []
+            undecided: list[tuple[Offer, str]] = []
+            for offer in self._inbox.offers_of(one for one in awake if not one.held):
+                row = self._inbox.row_of(offer.lead)
                 key = (row.item_type, row.item_id.lower())
-                found = self.planned(row, resolution)
-                if isinstance(found, Undecided):
-                    left.append(_left(row, candidate.verdict, found.reason))
+                planned = self._planned_freely(offer, row, resolution)
+                if isinstance(planned, Undecided):
+                    undecided.append((offer, planned.reason))
                 elif key in drafts:
-                    doubles.append(row)
+                    undecided.append((offer, _ANOTHER))
                 else:
-                    drafts[key] = found
+                    drafts[key] = planned
+                    rows.append(row)
+            offers = [self._offer_of(row) for row in rows]
             report = self.write(list(drafts.values()))
-            left += [still for row in doubles if (still := self._still_open(row)) is not None]
-            return report._replace(left=tuple(left), capped=held[False], braked=held[True], snoozed=snoozed)
+            left = tuple(entry for offer, reason in undecided for entry in self._still_open(offer, reason))
+            report = report._replace(left=left, capped=held[False], braked=held[True], snoozed=len(found) - len(awake))
+            return self._with_those_beside(report, rows, offers)
+
+    def _planned_freely(self, offer: Offer, row: Row, resolution: Resolution) -> Draft | Undecided:
+        """The record for an offer, unless a rule holds all that is alike."""
+        if offer.lead.rule is not None:
+            return Undecided(f"held by rule {offer.lead.rule!r}")
+        return self.planned(row, resolution)
 
     def planned(self, row: Row, resolution: Resolution = Resolution.LEAVE) -> Draft | Undecided:
         """The record for one of many, none of which may stop the others."""
@@ -149,12 +175,14 @@ class Deciding:
         other = self._holdings.store.same_id_in_other_case(row.item_type, row.item_id)
         return draft if other is None else Undecided(f"item id differs from {other!r} only in case")
 
-    def _still_open(self, row: Row) -> Left | None:
-        """Whether a candidate is open beside another of the same entity that was just accepted."""
-        now = self._holdings.index.row(row.origin, row.item_type, row.item_id)
-        if now is None or now.verdict not in OPEN_VERDICTS:
-            return None
-        return _left(row, now.verdict, "another origin's version of this entity was accepted: look again")
+    def _still_open(self, offer: Offer, reason: str) -> Iterator[Left]:
+        """The candidates of an offer that are open after something else was accepted, or cannot be read."""
+        for one in offer.candidates:
+            now = self._inbox.row_of(one)
+            if one.verdict is Verdict.UNREADABLE:
+                yield _left(now, one.verdict, reason)
+            elif now.verdict is not None and now.verdict in OPEN_VERDICTS:
+                yield _left(now, now.verdict, reason)._replace(lead=offer.lead.id)
 
     # --- records ---
 
@@ -206,6 +234,7 @@ class Deciding:
         """A record that builds on a candidate and on what is here; without a root it is a version of our own."""
         local = self._holdings.store.head(row.item_type, row.item_id)
         joined = join(row.foreign_head(), local, self._holdings.facts)
+        joined = including(joined, self._versions_beside(row))
         if root is None:
             joined.context.setdefault(self._holdings.store.origin, 1)  # its own seq comes here: it counts for the limit
         return Draft(
@@ -220,6 +249,16 @@ class Deciding:
             claims=joined.claims,
         )
 
+    def _versions_beside(self, row: Row) -> list[Version]:
+        """The versions of candidates that are alike, as far as we hold them: what is accepted includes these too [K2].
+
+        Not what the brake or a rule holds: that is left to a person.
+        """
+        free = [one for one in self._offer_of(row).candidates if not one.held and one.rule is None]
+        beside = [self._inbox.row_of(one) for one in free]
+        heads = [one.foreign_head() for one in beside if one != row]
+        return [one.version for one in heads if one.root is None or self._holdings.facts.is_copy(one)]
+
     def _title_of(self, row: Row) -> str | None:
         payload = self._holdings.payload(row)
         return self._title(payload) if isinstance(payload, dict) else None
@@ -227,13 +266,13 @@ class Deciding:
     # --- rejecting ---
 
     def reject(self, wanted: Sequence[str], *, reason: str | None = None, digest: str | None = None) -> DecisionReport:
-        """Reject named candidates as one batch: each covers exactly the version it shows, for good [K5].
+        """Reject candidates and those alike as one batch: each covers exactly the version it shows, for good [K5].
 
         Errors as `accept`.
         """
         with self.under_lock():
             rows, settled = _without_settled(self._judged(wanted, digest))
-            return self.write([self.rejection(row, reason) for row in rows])._replace(left=settled)
+            return self._decline(rows, lambda row: self.rejection(row, reason))._replace(left=settled)
 
     def snooze(self, wanted: Sequence[str], until: str | None, *, digest: str | None = None) -> DecisionReport:
         """Let named candidates wait out of sight until a time in UTC, or until something newer comes; none is settled.
@@ -243,8 +282,20 @@ class Deciding:
         with self.under_lock():
             rows, settled = _without_settled(self._judged(wanted, digest))
             payload = snooze_payload(until)
-            drafts = [self.rejection(row, None)._replace(action="snooze", payload=payload) for row in rows]
-            return self.write(drafts)._replace(left=settled)
+            return self._decline(rows, lambda row: self._snooze(row, payload))._replace(left=settled)
+
+    def _decline(self, rows: Sequence[Row], draft: Callable[[Row], Draft]) -> DecisionReport:
+        """Write one decision for each version that is shown by candidates, or by those alike, as one batch."""
+        beside = [self._inbox.row_of(one) for row in rows for one in self._offer_of(row).candidates]
+        drafts: dict[str | None, Draft] = {}
+        for row in [*rows, *beside]:
+            found = draft(row)
+            drafts.setdefault(f"{found.item_type}/{found.item_id} {found.root}", found)
+        ids = dict.fromkeys(map(id_of, [*rows, *beside]))
+        return self.write(list(drafts.values()))._replace(together=tuple(ids)[len(rows) :])
+
+    def _snooze(self, row: Row, payload: bytes) -> Draft:
+        return self.rejection(row, None)._replace(action="snooze", payload=payload)
 
     def rejection(self, row: Row, reason: str | None) -> Draft:
         """The decision: on the version; on the record alone where its root may be a lie that nothing binds [K5].
@@ -278,6 +329,7 @@ class Deciding:
         self._holdings.store.refuse_when_copied()
         with self._holdings.lock():
             self._holdings.refresh()
+            self._offers.clear()
             yield
 
     def _judged(self, wanted: Sequence[str], digest: str | None) -> list[Row]:
@@ -306,6 +358,7 @@ class Deciding:
                 self._keep_blob(draft)
         committed = store.last_commit
         self._holdings.refresh()
+        self._offers.clear()
         return DecisionReport(tuple(committed.written), (), committed.cache_problem)
 
     def _keep_blob(self, draft: Draft) -> None:

@@ -6,20 +6,23 @@ the cap or under the brake (K5).
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from federation.ancestry import Base, NoBase, base_of
 from federation.deciders import Deciders
 from federation.errors import BlobUnreadable, DamagedFeed, NoSuchCandidate
+from federation.grouping import Offer, offers
 from federation.holdings import Holdings
 from federation.index import Row
 from federation.merging import ABSENT, Merged, merge
 from federation.model import NO_PAYLOAD, OPEN_CAP, OPEN_VERDICTS, Candidate, Verdict, candidate_id
 from federation.rules import Action, Rule, first_fitting
 from federation.snoozing import Snoozes
-from journal import LocalHead, check_payload
+from journal import MAX_SEQ, LocalHead, check_payload
 
 
 class Filter(NamedTuple):
@@ -40,6 +43,7 @@ class Difference(NamedTuple):
     local_head: LocalHead | None
     base: Base | NoBase
     foreign_deleted: bool
+    offers: Sequence[Offer] = ()  # all of the entity, first the one that the candidate is part of
 
     @property
     def merged(self) -> Merged | None:
@@ -67,38 +71,83 @@ class Inbox:
 
         None of a mirror that cannot be read: `Holdings.left_out` tells of it.
         """
-        opened: Counter[str] = Counter()
         rows = self.holdings.index.rows(
             origin=wanted.origin,
             item_type=wanted.item_type,
             verdict=wanted.verdict,
             settled_too=wanted.settled_too,
         )
-        snoozes, deciders = Snoozes(self.holdings), Deciders(self.holdings)
-        for row in list(rows):
+        return self._all(self._met(list(rows)), payloads)
+
+    def _met(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bool]]:
+        """Rows of mirrors that can be read, and whether each is held [K5]."""
+        opened: Counter[str] = Counter()
+        braked_after = cache(self._braked_after)
+        for row in rows:
             if row.origin in self.holdings.damaged:
                 continue
             try:
-                braked = self.is_braked(row)
-                if row.verdict in OPEN_VERDICTS and not braked:
-                    opened[row.origin] += 1
-                held = row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
-                found = self.candidate(row, held, payloads)
+                braked = row.seq > braked_after(row.origin)
             except DamagedFeed:
-                continue  # its origin stands in `damaged` now
-            if found.verdict in OPEN_VERDICTS:
-                yield found._replace(snoozed=snoozes.of(row), rule=self._holder(found))
-            else:
-                yield found._replace(rule=deciders.of(row))
+                continue
+            if row.verdict in OPEN_VERDICTS and not braked:
+                opened[row.origin] += 1
+            yield row, row.verdict in OPEN_VERDICTS and (braked or opened[row.origin] > OPEN_CAP)
 
     def _holder(self, candidate: Candidate) -> str | None:
         rule = first_fitting(self._rules, candidate)
         return rule.name if rule is not None and rule.action is Action.HOLD else None
 
-    def is_braked(self, row: Row) -> bool:
+    def is_braked(self, row: Row | Candidate) -> bool:
         """Whether the brake leaves a candidate to a person [K5]."""
-        brake = self.holdings.brake(row.origin)
-        return brake is not None and not brake.pending and row.seq > brake.after_seq
+        return row.seq > self._braked_after(row.origin)
+
+    def _braked_after(self, origin: str) -> int:
+        brake = self.holdings.brake(origin)
+        return MAX_SEQ if brake is None or brake.pending else brake.after_seq
+
+    # --- what several origins offer ---
+
+    def offers(self) -> Mapping[str, Offer]:
+        """By candidate id the offer that it is part of, for open candidates of entities that several origins offer.
+
+        Every other candidate stands for itself. Reads rows, and payloads of these entities only.
+        """
+        rows = list(self.holdings.index.rows())
+        times = Counter((row.item_type, row.item_id) for row in rows)
+        shared = (found for found in self._met(rows) if times[found[0].item_type, found[0].item_id] > 1)
+        return {one.id: offer for offer in self.offers_of(self._all(shared)) for one in offer.candidates}
+
+    def offered(self, row: Row) -> list[Offer]:
+        """The offers of the entity that a row is about; the one that the row is part of, first."""
+        beside = self.holdings.index.rows(item_type=row.item_type, item_id=row.item_id)
+        rows = [one for one in dict.fromkeys([row, *beside]) if one.origin not in self.holdings.damaged]
+        found = self.offers_of(self._all((one, self.is_braked(one)) for one in rows))
+        return sorted(found, key=lambda offer: id_of(row) not in {one.id for one in offer.candidates})
+
+    def offers_of(self, candidates: Iterable[Candidate]) -> list[Offer]:
+        """Candidates by what they offer."""
+        return offers(candidates, self._content)
+
+    def _all(self, found: Iterable[tuple[Row, bool]], payloads: bool = False) -> Iterator[Candidate]:
+        """Rows, and whether they are held, as candidates."""
+        snoozes, deciders = Snoozes(self.holdings), Deciders(self.holdings)
+        for row, held in found:
+            with contextlib.suppress(DamagedFeed):  # its origin stands in `damaged` now
+                one = self.candidate(row, held, payloads)
+                if one.verdict in OPEN_VERDICTS:
+                    yield one._replace(snoozed=snoozes.of(row), rule=self._holder(one))
+                else:
+                    yield one._replace(rule=deciders.of(row))
+
+    def _content(self, candidate: Candidate) -> bytes | None:
+        row = self.row_of(candidate)
+        try:
+            return b"" if row.tombstone else self.holdings.payload_bytes(row)
+        except (BlobUnreadable, DamagedFeed):
+            return None
+
+    # --- candidates ---
 
     def held(self, wanted: Filter) -> int:
         """How many open candidates are beyond the cap or left to a person by the brake."""
@@ -167,8 +216,9 @@ class Inbox:
         return row
 
     def diff(self, wanted: str) -> Difference:
-        """A candidate, the local entity, and what both build on."""
-        return self.difference(self.find(wanted))
+        """A candidate, the local entity, what both build on, and what others offer of it."""
+        row = self.find(wanted)
+        return self.difference(row)._replace(offers=self.offered(row))
 
     def difference(self, row: Row) -> Difference:
         """The same for a row."""

@@ -399,12 +399,14 @@ class Index:
         *,
         origin: str | None = None,
         item_type: str | None = None,
+        item_id: str | None = None,
         verdict: str | None = None,
         settled_too: bool = False,
     ) -> Iterator[Row]:
         """Rows by origin and seq; only open ones unless `settled_too` or a verdict is named."""
         where, arguments = [], []
-        for column, value in (("origin", origin), ("item_type", item_type), ("verdict", verdict)):
+        wanted = {"origin": origin, "item_type": item_type, "item_id": item_id, "verdict": verdict}
+        for column, value in wanted.items():
             if value is not None:
                 where.append(f"{column} = ?")
                 arguments.append(value)

@@ -304,6 +304,7 @@ class Left(NamedTuple):
     item_id: str
     verdict: str
     reason: str
+    lead: str | None = None  # the candidate that stands for it, where several are alike
 
 
 class DecisionReport(NamedTuple):
@@ -315,6 +316,7 @@ class DecisionReport(NamedTuple):
     capped: int = 0  # open ones beyond the cap of their origin: the next accept of all takes them [K5]
     braked: int = 0  # open ones that the brake leaves to a person [K5]
     snoozed: int = 0  # open ones that are out of sight
+    together: tuple[str, ...] = ()  # ids of candidates that are alike those named, and were decided along with them
 
 
 class OriginStatus(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from eventsync.cli.console import Console
 from eventsync.resolving import accept_by_hand
 from eventsync.sharing import Sharing, sharing
 from eventsync.times import after_span, until_time
+from federation.grouping import Offer, regrouped
 from federation.inbox import Filter
 from federation.model import Candidate, DecisionReport, Resolution, Verdict
 
@@ -74,11 +76,13 @@ def inbox(
         stale = found.holdings.look()
         wanted = Filter(found.origin_named(origin), item_type, verdict, settled_too)
         held = 0 if at is not None else found.inbox.held(wanted)
+        alike = {} if at is not None else found.inbox.offers()
         candidates = _candidates_wanted(found, wanted, at, payloads=console.json or at is not None)
         if console.json:
-            _stream(console, candidates, wanted, limit, held)
+            rows = (inbox_report.candidate_row(one, alike.get(one.id)) for one in candidates)
+            _stream(console, rows, wanted, limit, held)
         else:
-            _show(console, found, list(candidates), wanted, limit)
+            _show(console, found, list(candidates), alike, wanted, limit)
             if held and not settled_too:
                 console.note(f"{held} more are held; `eventsync inbox --all` shows them")
         stale = stale or "; ".join(f"left out: {text}" for text in found.holdings.left_out())  # found while listing
@@ -94,34 +98,43 @@ def _candidates_wanted(found: Sharing, wanted: Filter, at: int | None, *, payloa
     return candidates_at(found.inbox, at, wanted, payloads=payloads)
 
 
-def _stream(console: Console, candidates: Iterator[Candidate], wanted: Filter, limit: int | None, held: int) -> None:
+def _stream(console: Console, rows: Iterator[Mapping[str, Any]], wanted: Filter, limit: int | None, held: int) -> None:
     """The document, candidate by candidate; snoozed ones are counted."""
     hidden = 0
 
-    def shown() -> Iterator[Candidate]:
+    def shown() -> Iterator[Mapping[str, Any]]:
         nonlocal hidden
-        for candidate in candidates:
-            if candidate.snoozed is None or wanted.settled_too:
-                yield candidate
+        for row in rows:
+            if not row["snoozed"] or wanted.settled_too:
+                yield row
             else:
                 hidden += 1
 
-    rows = map(inbox_report.candidate_row, islice(shown(), limit))
-    console.stream("candidates", rows, lambda: {"held": held, "snoozed": hidden})
+    console.stream("candidates", islice(shown(), limit), lambda: {"held": held, "snoozed": hidden})
 
 
-def _show(console: Console, found: Sharing, everything: Sequence[Candidate], wanted: Filter, limit: int | None) -> None:
-    """The table, and what it leaves out."""
+def _show(
+    console: Console,
+    found: Sharing,
+    everything: Sequence[Candidate],
+    alike: Mapping[str, Offer],
+    wanted: Filter,
+    limit: int | None,
+) -> None:
+    """The table, a line for all that are alike, and what it leaves out."""
     awake = [candidate for candidate in everything if candidate.snoozed is None or wanted.settled_too]
     shown = [candidate for candidate in awake if wanted.settled_too or not candidate.held]
     apart: inbox_report.Deletions = {}
     if console.columns is not None and wanted.verdict is None and not wanted.settled_too:
         shown, apart = inbox_report.deletions_apart(shown)
-    rows = [_titled(found, candidate) for candidate in shown[: limit or console.rows]]
-    console.answer_table(inbox_report.candidate_lines(rows, console.columns))
+    offers = regrouped(shown, alike)
+    rows = [_titled(found, offer) for offer in offers[: limit or console.rows]]
+    console.answer_table(inbox_report.offer_lines(rows, alike, console.columns))
     console.answer(inbox_report.deletion_lines(apart))
-    if len(shown) > len(rows):
-        console.note(f"{len(shown) - len(rows)} more; --limit {len(shown)} shows them")
+    if len(offers) > len(rows):
+        console.note(f"{len(offers) - len(rows)} more; --limit {len(offers)} shows them")
+    if len(shown) > len(offers):
+        console.note(inbox_report.grouped_line(len(offers), len(shown)))
     if not awake:
         console.note("inbox is empty")
     if len(everything) > len(awake):
@@ -139,12 +152,14 @@ def undo(console: Console) -> None:
         _print_decided(console, found.deciding(console.around.agent).undo(), "nothing was decided yet")
 
 
-def _titled(found: Sharing, candidate: Candidate) -> Candidate:
-    """A candidate with something to read in the list: its summary, or the title in its payload."""
-    if candidate.summary or candidate.verdict is Verdict.UNREADABLE:
-        return candidate
-    payload = found.inbox.payload(candidate) if candidate.payload is None else candidate.payload
-    return candidate._replace(summary=app.summary_of(payload) if isinstance(payload, dict) else None)
+def _titled(found: Sharing, offer: Offer) -> Offer:
+    """An offer with something to read in the list: the summary of its lead, or the title in the payload."""
+    lead = offer.lead
+    if lead.summary or lead.verdict is Verdict.UNREADABLE:
+        return offer
+    payload = found.inbox.payload(lead) if lead.payload is None else lead.payload
+    titled = lead._replace(summary=app.summary_of(payload) if isinstance(payload, dict) else None)
+    return Offer((titled, *offer.candidates[1:]))
 
 
 @click.command("diff", cls=Command, example="eventsync diff cnd_9f343c0b1628")
@@ -214,7 +229,7 @@ def accept(
         else:
             decided = deciding.accept(candidates, resolution, digest=digest)
         counts = {"held": decided.capped + decided.braked, "snoozed": decided.snoozed}
-        _print_decided(console, decided, "nothing to accept", **counts)
+        _print_decided(console, decided, "nothing to accept", together=list(decided.together), **counts)
 
 
 @click.command(
@@ -236,7 +251,7 @@ def reject(console: Console, candidates: tuple[str, ...], reason: str | None, di
         raise click.UsageError("--digest is for one candidate")
     with opened_store(console) as store, sharing(store) as found:
         decided = found.deciding(console.around.agent).reject(candidates, reason=reason, digest=digest)
-        _print_decided(console, decided, "nothing to reject")
+        _print_decided(console, decided, "nothing to reject", together=list(decided.together))
 
 
 @click.command(
@@ -270,10 +285,10 @@ def snooze(
         now = store.machine.now()
         time = until_time(until, now) if until else after_span(span, now) if span else None
         decided = found.deciding(console.around.agent).snooze(candidates, time, digest=digest)
-        _print_decided(console, decided, "nothing to snooze")
+        _print_decided(console, decided, "nothing to snooze", together=list(decided.together))
 
 
-def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **more: int) -> None:
+def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **more: object) -> None:
     """Tell what was written and what was left; what is left open or to the brake needs a person (22)."""
     if decided.braked or any(entry.verdict != Verdict.KNOWN for entry in decided.left):
         console.exit_code = exits.DECISION
@@ -284,5 +299,5 @@ def _print_decided(console: Console, decided: DecisionReport, otherwise: str, **
     nothing = [] if decided.left or decided.braked else [otherwise]
     for line in [report.written_line(record) for record in decided.written] or nothing:
         console.note(line)
-    for line in [*inbox_report.left_lines(decided.left), *inbox_report.held_lines(decided)]:
+    for line in inbox_report.decided_lines(decided):
         console.note(line)

@@ -95,7 +95,7 @@ def test_what_the_brake_holds_needs_a_decision_and_the_way_out_is_told(run: Run,
         "`eventsync pull --confirm` releases them\n",
     )
     answer = run("accept", "--all", "--json")
-    assert (answer.code, answer.document) == (22, {"records": [], "left": [], "held": 22, "snoozed": 0})
+    assert (answer.code, answer.document) == (22, {"records": [], "left": [], "together": [], "held": 22, "snoozed": 0})
     assert run("pull", "--confirm", str(braked)).code == 0
     assert run("accept", "--all").code == 0
 

@@ -540,8 +540,8 @@ def test_claims_of_many_never_grow_beyond_what_a_record_may_have(world: World) -
         others = {f"brainclaw:p{number}_{entry}": 1 for entry in range(200)}
         forger.record("p1", context={forger.origin: 1} | others, payload={"title": "same"})
         forger.feed().put_into(world.bus)
-    assert pull(store).exit_code == 0
-    accept_all(store)
+        assert pull(store).exit_code == 0
+        accept_all(store)
     assert newest(store).claims is not None
     (identical,) = [item for item in candidates(store) if item.verdict != Verdict.KNOWN]
     store.deciding("test").accept([identical.id])

@@ -19,11 +19,12 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from eventsync import exits
+from eventsync.sharing import Sharing
 from federation.audit import audit
 from federation.errors import ConflictUndecided, UndoStopped
 from federation.inbox import Filter
 from federation.model import OPEN_VERDICTS, Candidate, Resolution, Result, Verdict
-from journal import DiskFailed
+from journal import DiskFailed, Version
 from tests.doubles.disks import Died, FaultyDisk
 from tests.integration.world import (
     World,
@@ -226,7 +227,7 @@ class Play:
             for other in NAMES:
                 self.share(other)
             self.pull(name)
-        found = self.open(name)
+        before = found = self.open(name)
         if verb == "accept":
             found = [item for item in found if item.verdict is not Verdict.CONFLICT]
         if not found:
@@ -243,9 +244,11 @@ class Play:
                 return
         else:
             report = store.deciding("test").accept([item.id], over(verb == "theirs"))
-        assert len(report.written) == 1
-        self.decided[name].add(decided(item))
+        settled = {decided(one) for one in before if one.id in (item.id, *report.together)}
+        assert len(report.written) == (len(settled) if verb == "reject" else 1)
+        self.decided[name] |= settled
         self._done(f"{verb} {item.verdict}")
+        self._done("settled along with it", len(report.together))
 
     def undo(self, name: str) -> None:
         """inbox undo: what it reopens may be asked again [K5]."""
@@ -262,7 +265,17 @@ class Play:
                 self.decided[name].discard(reopened)
                 self.reopened[name].add(reopened)
                 self.undone[name].add(record.cause or "")
+                self._forget_what_only_that_settled(store, name, record.item_type, record.item_id or "")
         self._done("undone", len(report.written))
+
+    def _forget_what_only_that_settled(self, store: Sharing, name: str, item_type: str, item_id: str) -> None:
+        """What was alike was settled by the context of the accept, and by no decision of its own [K2] [K5]."""
+        head = store.store.head(item_type, item_id)
+        for found in [found for found in self.decided[name] if found.key == f"{item_type}/{item_id}"]:
+            version = Version.parse(found.version)
+            included = head is not None and head.context.get(version.origin, 0) >= version.seq
+            if not included and not store.holdings.index.decided_on(version, item_type, item_id):
+                self.decided[name].discard(found)
 
     def rebuild(self, name: str) -> None:
         """[T1] All caches deleted: the same answers."""

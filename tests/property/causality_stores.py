@@ -7,14 +7,14 @@ place. Beside each record stands what only the model knows: the versions its pay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol, cast
 
 import msgspec
 
 from federation import causality
 from federation.causality import Facts, ForeignHead, Joined, Judgement, PutBack
-from federation.model import Verdict
+from federation.model import OPEN_VERDICTS, Verdict
 from journal import ActionClass, Draft, Entry, LocalHead, Machine, Record, Ref, Version, chain_start
 from journal import Line as JournalLine
 from journal.identity import Previous
@@ -94,6 +94,7 @@ class Rules(NamedTuple):
 
     judge: Judge = causality.judge
     join: Callable[[ForeignHead, LocalHead | None, Facts], Joined] = causality.join
+    including: Callable[[Joined, Iterable[Version]], Joined] = causality.including
     root_of_copy: Callable[[ForeignHead], Version | None] = lambda foreign: foreign.version
     put_back: Callable[[LocalHead | None, Version], PutBack] = causality.put_back
     rejected: Callable[[Line, Verdict], Version] = lambda line, verdict: (
@@ -202,7 +203,9 @@ class MemoryStore:
 
     def _build_on(self, line: Line, payload: bytes | None, root: Version | None) -> Line:
         held = self.heads.get(line.key)
-        self.joined = joined = self._rules.join(line.foreign, held.head if held else None, self._facts)
+        beside = self._alike(line)
+        joined = self._rules.join(line.foreign, held.head if held else None, self._facts)
+        self.joined = joined = self._rules.including(joined, [other.foreign.version for other in beside])
         draft = Draft(
             "delete" if payload is None else "accept",
             *line.key,
@@ -214,9 +217,30 @@ class MemoryStore:
         )
         decided = self._decide(line, line.foreign.version)
         truth = line.truth | (held.line.truth if held else frozenset())
+        truth |= {ref for other in beside for ref in self._own_truth(other)}
         written = self._append(draft, truth, lied=line.lied)
         self.accepts.append(Accepted(written, held, decided))
         return written
+
+    def _alike(self, line: Line) -> list[Line]:
+        """Rows that offer what this one does and ask for a decision; of copies those that we can look up."""
+        return [
+            other
+            for other in self.rows()
+            if other is not line
+            and other.key == line.key
+            and other.foreign.tombstone == line.foreign.tombstone
+            and same_payload(other, line)
+            and self.judge(other).verdict in OPEN_VERDICTS - {Verdict.UNREADABLE}
+            and (other.foreign.root is None or self.is_copy(other.foreign))
+        ]
+
+    def _own_truth(self, line: Line) -> Iterator[Ref]:
+        """The version that a row shows, and those which its author wrote before."""
+        version = line.version
+        author = self.mirrors[version.origin].lines.get(version.seq) or line
+        yield version
+        yield from (ref for ref in author.truth if ref.origin == version.origin and ref.seq < version.seq)
 
     def undoable(self) -> list[Accepted]:
         """The accepts on which nothing was built yet."""

@@ -702,6 +702,11 @@ def includes_what_it_declines(former: LocalHead | None, declined: Version) -> ca
     return found._replace(context={**found.context, declined.origin: declined.seq})
 
 
+def one_record_more(joined: Joined, versions: Iterable[Version]) -> Joined:
+    """What is alike is included, and what its origin wrote next."""
+    return causality.including(joined, [version._replace(seq=version.seq + 1) for version in versions])
+
+
 def without_own_history(facts: Facts) -> Facts:
     """What the local head does not include was never ours."""
     return with_facts(facts, undone=lambda *_: False)
@@ -720,6 +725,8 @@ HONEST_MUTANTS = {
     "a former origin stays ours for ever": Rules(facts=ours_for_ever),
     "what is written anew keeps its context": Rules(taken_over=with_its_context),
     "undo includes what it declines": Rules(put_back=includes_what_it_declines),
+    "an accept forgets what is alike": Rules(including=lambda joined, _: joined),
+    "an accept includes more than what is alike": Rules(including=one_record_more),
     "judge forgets our versions that were undone": Rules(facts=without_own_history),
 }
 LYING_MUTANTS = {
