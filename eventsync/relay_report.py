@@ -58,7 +58,8 @@ def relay_lines(run: RelayRun) -> Iterator[str]:
             if found.result == "relayed":
                 yield f"{where}  relayed {_who(found)}, seq {found.last_seq}"
             elif found.result == "held_back":
-                yield f"{where}  not relayed {_who(found)}: {clean(found.reason or '')}"
+                tells = f"`eventsync origin show {clean(found.origin)}` tells more"
+                yield f"{where}  not relayed {_who(found)}: {clean(found.reason or '')}; {tells}"
         there = sum(found.result in _THERE for found in report.origins)
         if there or (not report.origins and report.error is None):
             yield f"{where}  {_already(there)}"

@@ -42,7 +42,7 @@ def details_lines(details: RemoteDetails) -> Iterator[str]:
     status = details.status
     yield f"{clean(status.name)}  {clean(status.url)}"
     for key, value in details.settings.items():
-        yield f"  {key} = {clean(str(value))}"
+        yield f"  {key} = {clean(str(value).lower() if isinstance(value, bool) else str(value))}"
     yield f"  last success: {status.last_success_at or 'never'}"
     yield f"  last try: {status.last_try_at or 'never'}"
     yield f"  last error: {clean(status.last_error or 'none')}"

@@ -212,9 +212,7 @@ def _parcel(holdings: Holdings, origin: str, there: Head | None, staging: Path, 
         if found is not Passed.RELAYED:
             return _told(holdings, origin, found)
         if not asked:
-            raise DecisionNeeded(
-                "the first relay of others' feeds to a place that is not local needs --yes", rule="F10"
-            )
+            raise DecisionNeeded(_UNASKED, rule="F10")
         holdings.refresh()
         if origin in holdings.damaged:
             raise holdings.damaged[origin]

@@ -305,3 +305,54 @@ def accept_half(place: Path, way: Reached) -> None:
     assert told(ada.ask("pull")) == [("updated", 1, 9)]
     payloads = {item["item_id"]: item["payload"] for item in ada.inbox()}
     assert payloads["bob-0"] == {"title": "changed"}
+
+
+@pytest.mark.parametrize("build", [a_directory, a_git_daemon, an_rsync_daemon])
+def test_a_store_learns_of_another_through_a_relay(place: Path, monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
+    """[F10] Ada never reaches the hub, Cleo reaches nothing else; other people's records need a word of their own."""
+    remove_proxies(monkeypatch)
+    with build(place) as way:
+        near = Reached(str(place / "near"), str(place / "near"), place / "near")
+        ada, ben, cleo = person(place / "ada", near), person(place / "ben", way), person(place / "cleo", way)
+        ben.ask("remote", "add", "near", near.push)
+        ada.write({"p1": {"n": 1}, "p2": {"n": 2}})
+        ben.write({"b1": {"n": 3}})
+        ada.ask("push", "to")
+        ben.pull("near")
+        ben.ask("push", "to", "--yes")
+
+        needs_word = not way.push.startswith("/")
+        told = ben.run("push", "to", "--relay")
+        assert told.code == (3 if needs_word else 0), told
+        if needs_word:
+            (asked,) = told.document["relay"]["remotes"]
+            assert (asked["error"]["class"], asked["origins"]) == ("decision_needed", [])
+        assert relayed(ben, "to", "--yes") == ["relayed" if needs_word else "up_to_date"]
+        assert relayed(ben, "to") == ["up_to_date"]
+
+        assert {found["last_seq"] for found in cleo.pull("from").values()} == {1, 2}
+        ids = {found["item_id"]: found["id"] for found in cleo.inbox()}
+        cleo.ask("accept", ids["p1"])
+        cleo.ask("reject", ids["p2"])
+        cleo.ask("push", "to", "--yes")
+        ada.ask("edit", "plan", "p1", "--set", "n=10")
+        ada.ask("push", "to")
+        ben.pull("near")
+        ben.pull("to")
+        assert relayed(ben, "to") == ["relayed", "up_to_date"]
+        assert relayed(ben, "near") == ["up_to_date", "relayed"]
+
+        ada.pull("from")
+        names = {found["origin_store_id"]: found for found in ada.ask("status")["origins"]}
+        told_by = names[cleo.ask("status")["store"]["origin_store_id"]]
+        assert (told_by["they_have_seq"], told_by["they_accepted"], told_by["they_rejected"]) == (2, 1, 1)
+        assert {found["item_id"] for found in cleo.inbox() if found["verdict"] == "update"} == set()
+        cleo.pull("from")
+        assert {found["item_id"] for found in cleo.inbox() if found["verdict"] == "update"} == {"p1"}
+
+
+def relayed(store: Person, *words: str) -> list[str]:
+    """What a relay came to for each origin, by their names."""
+    (remote,) = store.ask("push", *words, "--relay")["relay"]["remotes"]
+    assert remote["error"] is None
+    return [found["result"] for found in sorted(remote["origins"], key=lambda found: found["name"])]

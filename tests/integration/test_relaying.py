@@ -13,6 +13,7 @@ from eventsync.relaying import RelayRun, relay_after
 from eventsync.sharing import Sharing
 from federation.errors import DecisionNeeded, SourceUnavailable
 from federation.model import HEAD_FILE, PushReport, Result
+from federation.origins import HELD, block, forget, trust
 from federation.puller import Remote, Settings
 from federation.relaying import OriginRelay, Passed
 from tests.doubles.memory import Link, MemoryPlace, MemoryTransport
@@ -32,6 +33,7 @@ from tests.integration.world import (
     place_remote,
     pull,
     put,
+    rebuilt,
     share,
     tree,
     verdicts,
@@ -345,6 +347,38 @@ def test_what_is_frozen_damaged_bridged_or_our_own_is_not_passed_on(chain: Chain
     }
     assert run.exit_code == 3
     assert sorted(path.name for path in chain.hub.iterdir()) == [chain.origin]
+
+
+def test_what_a_person_blocked_or_forgot_is_not_passed_on_until_it_is_trusted_again(chain: Chain) -> None:
+    """[F10]: records of the journal decide, so it holds after a rebuild too."""
+    other = chain.world.store("other")
+    put(other, "o1")
+    share(other)
+    put(chain.ada, "p1")
+    share(chain.ada)
+    pull(chain.ben)
+    block(chain.ben.holdings, chain.origin, reason="spam", agent="test")
+    forget(chain.ben.holdings, other.store.origin, agent="test")
+    assert results(relayed(rebuilt(chain.ben), chain.to_hub)) == {}
+    assert sorted(path.name for path in chain.hub.iterdir()) == []
+    trust(chain.ben.holdings, chain.origin, None, agent="test")
+    pull(chain.ben)
+    assert set(results(relayed(chain.ben, chain.to_hub)).values()) == {Passed.RELAYED}
+
+
+def test_the_history_that_a_person_chose_is_passed_on_and_the_other_one_stays_where_it_is(world: World) -> None:
+    """[F5] [F10] Elsewhere others decide for themselves."""
+    ben, forger, hub = world.store("ben"), Forger(), world.folder / "hub"
+    forger.record("p1")
+    forger.feed().put_into(world.bus)
+    pull(ben)
+    forked(forger, 1).feed(gen=2).put_into(world.bus)
+    pull(ben)
+    there = folder_remote(hub, ben)
+    assert results(relayed(ben, there)) == {forger.origin: Passed.HELD_BACK}
+    trust(ben.holdings, forger.origin, HELD, agent="test")
+    assert results(relayed(ben, there)) == {forger.origin: Passed.RELAYED}
+    assert results(relayed(ben, folder_remote(world.bus, ben))) == {forger.origin: Passed.REFUSED}
 
 
 # --- a place that breaks down ----------------------------------------------------------------------------------------
