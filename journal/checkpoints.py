@@ -83,6 +83,10 @@ class Checkpoints:
         names = self._disk.each_name(self.folder)
         return sorted(((int(m[1]), self.folder / name) for name in names if (m := _NAME.fullmatch(name))), reverse=True)
 
+    def strays(self) -> list[Path]:
+        """What else stands in their folder."""
+        return sorted(self.folder / name for name in self._disk.each_name(self.folder) if not _NAME.fullmatch(name))
+
     # --- using them ---
 
     def usable(self) -> Iterator[Usable]:
@@ -137,10 +141,14 @@ class Checkpoints:
     @contextlib.contextmanager
     def _opened(self, path: Path, digest: str | None = None) -> Iterator[Reading]:
         with contextlib.closing(self._disk.chunks(path, _CHUNK_BYTES)) as chunks:
+            reading = None
             try:
-                yield Reading(chunks, digest)
+                reading = Reading(chunks, digest)
+                yield reading
             except (DamagedStore, FormatTooNew) as error:
                 error.path = error.path or str(path)
+                if error.rule == "J14" and reading is not None:
+                    error.line = error.line or reading.line_number
                 raise
 
     def _top(self, path: Path) -> Top:

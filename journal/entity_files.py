@@ -192,7 +192,11 @@ class EntityFiles:
     def _drift(self, heads: Iterable[LocalHead], payload: Payload, find: Find) -> Iterator[Drift]:
         for head in heads:
             if not head.deleted:
-                data = self._disk.read_if_there(self.path(head))
+                try:
+                    data = self._disk.read_if_there(self.path(head))
+                except DamagedStore as error:
+                    yield Drift(self.path(head), f"the projection {error.message}", head.seq, 0, True)
+                    continue
                 if data is None:
                     yield Drift(self.path(head), "the projection is missing", head.seq, 0)
                 elif data != self._wanted(head, payload):
@@ -201,7 +205,12 @@ class EntityFiles:
             if _ASIDE in path.name:
                 yield Drift(path, "a projection that could not be parsed was put aside", None, 0, True)
             elif path.name.endswith(_SUFFIX) and not _is_live(find(path.parent.name, path.name.removesuffix(_SUFFIX))):
-                yield _drift(path, self._disk.read_if_there(path), "a projection of no live entity", None)
+                try:
+                    data = self._disk.read_if_there(path)
+                except DamagedStore as error:
+                    yield Drift(path, f"a projection of no live entity {error.message}", None, 0, True)
+                    continue
+                yield _drift(path, data, "a projection of no live entity", None)
 
     def remove_strays(self, find: Find, last_seq: int) -> None:
         """Remove parsable files of entities that are not live; others stay and are flagged [P3].

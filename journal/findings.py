@@ -65,6 +65,15 @@ class Findings:
             where = None if path is None else str(path)
             self._found.append(Finding(kind, severity, message, where, line, seq, fixable))
 
+    def withdraw(self, kind: str, path: Path | str, line: int) -> None:
+        """Drop what was told of a place: it turned out to be something else."""
+        for at in reversed(range(len(self._found))):
+            found = self._found[at]
+            if (found.id, found.path, found.line) == (kind, str(path), line):
+                self._counts[(kind, found.severity)] -= 1
+                del self._found[at]
+                return
+
     def add_error(self, kind: str, error: JournalError) -> None:
         """Add what an error says."""
         message = f"{error.message} [{error.rule}]" if error.rule else error.message

@@ -157,6 +157,20 @@ def read_local(disk: Disk, folder: Path) -> dict[str, Any]:
     return value
 
 
+def what_is_wrong(local: Mapping[str, Any]) -> str | None:
+    """Why these values cannot be those of local.json, in words; None when they can."""
+    published, redacting = local.get("published"), local.get("redacting")
+    if not local:
+        return "is missing: where this store stands, and what it published last, is not known any more [I2]"
+    if published is not None:
+        seq = published.get("last_seq") if isinstance(published, dict) else None
+        if not isinstance(published, dict) or not isinstance(seq, int) or seq < 0:
+            return "published is no memory of a publish [J11]"
+    if redacting is not None and not (isinstance(redacting, dict) and isinstance(redacting.get("since"), int)):
+        return "redacting does not say what a redaction has to do [J16]"
+    return None
+
+
 def write_local(disk: Disk, folder: Path, value: dict[str, Any]) -> None:
     """Replace local.json durably; DiskFailed leaves the old one."""
     disk.replace_durably(folder / LOCAL_FILE, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())

@@ -7,7 +7,9 @@ it does not know. Memory is bounded by one segment.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from blake3 import blake3
@@ -93,10 +95,12 @@ class LogWalk:
         self._stubs: dict[int, tuple[Segment, int, str]] = {}  # seq → where a stub stands, and its BLAKE3
         self._listed: dict[int, str] = {}  # seq → BLAKE3 of the stub that `redact` records ask for
         self.is_broken = False  # records were damaged: what builds on them is told less loudly
+        self.damaged: set[tuple[int, int, int]] = set()  # segment, first byte and end of what was lost
         self.is_complete = True  # False: the rest cannot be read by this program
         self.loose_end: LooseEnd | None = None  # of the segment that was looked at last
         self.c_of: dict[int, str | None] = {}  # filled in for the seqs that are keys when the walk begins
         self.blobs: set[BlobRef] = set()  # those that records refer to
+        self._segments: Sequence[Segment] = ()
         self._log = log
         self._found = found
         self._origins = origins  # the oldest first
@@ -104,6 +108,7 @@ class LogWalk:
 
     def walk(self, extents: Sequence[Extent]) -> None:
         """Look at all segments in order."""
+        self._segments = [extent.segment for extent in extents]
         for number, extent in enumerate(extents):
             if not self.is_complete:
                 return
@@ -120,9 +125,11 @@ class LogWalk:
         try:
             self._segment(extent, is_first=is_first, is_last=is_last)
         except FormatTooNew as error:
+            error.seq = error.seq or extent.segment.first_seq
             self._found.add_error("format-too-new", error)
             self.is_complete = False
         except DamagedStore as error:
+            error.seq = error.seq or extent.segment.first_seq
             self._found.add_error("segment-unreadable", error)
             self.is_broken = True
 
@@ -155,7 +162,8 @@ class LogWalk:
             elif bytes.fromhex(header.prev_c) != chain_start(self._origins[0]):
                 wrong.append("the chain does not begin with the first origin [J4]")
         elif bytes.fromhex(header.prev_c) != self.position.c:
-            wrong.append(f"does not go on from seq {self.position.seq}: records before it are damaged or gone [J8]")
+            lost = _named_seqs(self.position.seq + 1, header.first_seq - 1)
+            wrong.append(f"does not go on from seq {self.position.seq}: {lost} damaged or gone [J8]")
             self.tell_loose_end()
             self.is_broken = True
         elif header.first_seq != self.position.seq + 1:
@@ -194,7 +202,7 @@ class LogWalk:
             fragment, after_break = None, False
             self.position = self.position._replace(seq=record.seq, c=item.c, offset=item.end)
             self.records += 1
-            self._check_blob(record)
+            self._check_blob(segment, record, line_number)
             if record.seq in self.c_of:
                 self.c_of[record.seq] = record.c
             yield _Numbered(line_number, item, record)
@@ -205,9 +213,9 @@ class LogWalk:
     def tell_loose_end(self) -> None:
         """Something knows of records that stood where the last segment has only bytes: they are damaged [J7] [J11]."""
         if self.loose_end is not None:
-            self._check_range(
-                self.loose_end.segment, self.loose_end.range._replace(broken=True), self.loose_end.line_number
-            )
+            segment, line_number, item = self.loose_end
+            self._found.withdraw("torn-tail", segment.path, line_number)
+            self._check_range(segment, item._replace(broken=True), line_number)
             self.loose_end = None
 
     def _record(self, segment: Segment, line: Line, line_number: int) -> Record | None:
@@ -227,6 +235,7 @@ class LogWalk:
     def _check_range(self, segment: Segment, item: BadRange, line_number: int) -> None:
         if item.broken:
             self.is_broken = True
+            self.damaged.add((segment.first_seq, item.offset, item.end))
             where = f"bytes {item.offset} to {item.end}"
             message = f"{where} are damaged: records behind seq {self.position.seq} are lost [J7]"
             self._found.add(
@@ -249,13 +258,15 @@ class LogWalk:
         message = f"seq {record.seq}, expected {expected} [J1]"
         self._found.add("seq-not-dense", "error", message, path=segment.path, line=line_number, seq=record.seq)
 
-    def _check_blob(self, record: Record) -> None:
+    def _check_blob(self, segment: Segment, record: Record, line_number: int) -> None:
         """The payload that stands elsewhere, each once however many records refer to it [J13]."""
         try:
             if record.blob is not None and record.blob not in self.blobs:
                 self.blobs.add(record.blob)
                 self._log.payload_of(record)
         except DamagedStore as error:
+            if error.path is None:  # not the blob: the record does not say which it is
+                error.path, error.line = str(segment.path), line_number
             self._found.add_error("blob-damaged", error)
 
     # --- what the records say together ---
@@ -307,7 +318,15 @@ class LogWalk:
         for seq in sorted(self._listed.keys() - self._stubs.keys()) if self.is_complete and not self.is_broken else ():
             if seq >= self.first_seq:
                 message = "is listed by a redact record and still there: the next command that writes ends it [J16]"
-                self._found.add("redaction-unfinished", "error", message, seq=seq, fixable=True)
+                path, line = self._place_of(seq)
+                self._found.add("redaction-unfinished", "error", message, path=path, line=line, seq=seq, fixable=True)
+
+    def _place_of(self, seq: int) -> tuple[Path, int | None]:
+        """The file and line of a record: looked for only when something is wrong with it."""
+        segment = max(found for found in self._segments if found.first_seq <= seq)
+        data = self._log.read(segment.first_seq)
+        found = re.search(rb'(?m)^\{"v":[0-9]{1,6},"seq":%d,' % seq, data)
+        return segment.path, None if found is None else data.count(b"\n", 0, found.start()) + 1
 
     def _revs_before(self, entries: Sequence[Entry]) -> dict[tuple[str, str], int]:
         keys = {(entry.record.item_type, entry.record.item_id or "") for entry in entries}
@@ -340,6 +359,13 @@ class LogWalk:
                     seq=begins.record.seq,
                 )
                 begins = None
+
+
+def _named_seqs(first: int, last: int) -> str:
+    """Which seqs stand before a segment that does not go on; only the chain tells it when none is missing."""
+    if last < first:
+        return "records before it are"
+    return f"seq {first} is" if first == last else f"seqs {first} to {last} are"
 
 
 def _note(record: Record) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from journal import identity
 from journal.caches import INDEX_FILE
@@ -26,9 +27,10 @@ from journal.index import Index, Position
 from journal.log import Log
 from journal.log_verification import Extent, LogWalk
 from journal.machine import Machine
-from journal.model import LocalHead
+from journal.model import Decided, LocalHead
 from journal.projection import changes_entity
 
+T = TypeVar("T", LocalHead, Decided)
 _FOLDERS = frozenset(["archive", "blobs", "checkpoints"])
 _INDEX: Final = "the index"
 _WATERMARK: Final = "the watermark of the projections"
@@ -74,6 +76,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     """Check identity, log, index and projections of a store; writes nothing."""
     found = Findings()
     _check_identity(folder, file, found)
+    _check_local(disk, folder, found)
     checkpoints = Checkpoints(disk, log)
     remembered = _remember(disk, folder, log, checkpoints, found)  # before the log is: so the log holds all of it
     origins = [*(previous.origin for previous in file.previous), file.origin_store_id]
@@ -102,6 +105,18 @@ def _check_identity(folder: Path, file: StoreFile, found: Findings) -> None:
     if origin != file.origin_store_id:
         message = f"origin {file.origin_store_id} is not the one of the public key [I1]"
         found.add("identity", "error", message, path=folder / identity.STORE_FILE)
+
+
+def _check_local(disk: Disk, folder: Path, found: Findings) -> None:
+    """Whether local.json is there and says what it must; one that cannot be read is told where it is needed [I2]."""
+    path = folder / identity.LOCAL_FILE
+    try:
+        local = identity.read_local(disk, folder)
+    except DamagedStore:
+        return
+    wrong = identity.what_is_wrong(local)
+    if wrong is not None:
+        found.add("identity", "error", wrong, path=path)
 
 
 def _remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, found: Findings) -> _Remembered:
@@ -168,12 +183,20 @@ def _check_archive(disk: Disk, log: Log, found: Findings) -> None:
         live = disk.read_if_there(log.path(segment.first_seq))
         if live is None:
             continue
-        if live == disk.read(segment.path):
+        there = disk.read(segment.path)
+        if live == there:
             message = "is archived and live: an interrupted gc, which the next one ends [J15]"
             found.add("archived-twice", "info", message, path=segment.path, seq=segment.first_seq, fixable=True)
         else:
             message = f"is not what {log.path(segment.first_seq)} is, which is the one that is read [J15]"
-            found.add("archive-differs", "error", message, path=segment.path, seq=segment.first_seq)
+            line = _first_other_line(there, live)
+            found.add("archive-differs", "error", message, path=segment.path, line=line, seq=segment.first_seq)
+
+
+def _first_other_line(data: bytes, other: bytes) -> int:
+    """The first line, as editors count, that two files have not in common."""
+    pairs = zip_longest(data.split(b"\n"), other.split(b"\n"))
+    return next(number for number, (one, another) in enumerate(pairs, 1) if one != another)
 
 
 def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
@@ -207,39 +230,67 @@ def _check_index(folder: Path, remembered: _Remembered, walk: LogWalk, found: Fi
         found.add("index-behind", "info", message, path=path, seq=position.seq, fixable=True)
     severity: Severity = "warning" if walk.is_broken else "error"
     try:
-        for kept, folded in _side_by_side(index.all_heads(), walk.fold.all_heads()):
+        for kept, folded in _paired(index.all_heads(), walk.fold.all_heads(), _order_of_heads):
             if kept is not None and kept.seq < walk.first_seq:  # its record is gone with old segments, which was told
                 continue
             if kept != folded and (folded is None or folded.seq <= position.seq):
-                message = f"the index has {_named(kept)}, the log {_named(folded)} [P1]"
-                seq = None if folded is None else folded.seq
+                message = f"{_told_apart(kept, folded)} [P1]"
+                seq = None if (head := folded or kept) is None else head.seq
                 found.add("index-differs", severity, message, path=path, seq=seq, fixable=True)
+        _check_rest_of_index(index, position, path, walk, found)
     except (CacheUnreadable, DiskFailed) as error:
         found.add("index-unreadable", "warning", error.message, path=path, fixable=True)
 
 
-def _side_by_side(
-    left: Iterator[LocalHead], right: Iterator[LocalHead]
-) -> Iterator[tuple[LocalHead | None, LocalHead | None]]:
-    """Two lists of heads in the order of type and id, paired by entity; None where one has it not."""
+def _paired(
+    left: Iterator[T], right: Iterator[T], order_of: Callable[[T, T], int]
+) -> Iterator[tuple[T | None, T | None]]:
+    """Two lists in the same order, paired by what stands for the same thing; None where one has it not."""
     one, other = next(left, None), next(right, None)
     while one is not None or other is not None:
-        order = _order(one, other)
+        order = order_of(one, other) if one is not None and other is not None else 1 if one is None else -1
         yield (one if order <= 0 else None, other if order >= 0 else None)
         one = next(left, None) if order <= 0 else one
         other = next(right, None) if order >= 0 else other
 
 
-def _order(one: LocalHead | None, other: LocalHead | None) -> int:
-    if one is None or other is None:
-        return 1 if one is None else -1
+def _order_of_heads(one: LocalHead, other: LocalHead) -> int:
     return (one[:2] > other[:2]) - (one[:2] < other[:2])
+
+
+def _order_of_decisions(one: Decided, other: Decided) -> int:
+    return one.seq - other.seq
+
+
+def _told_apart(kept: LocalHead | None, folded: LocalHead | None) -> str:
+    """What the index has and what the log says, of one entity."""
+    if kept is not None and folded is not None and _named(kept) == _named(folded):
+        fields = [name for name in kept._fields if getattr(kept, name) != getattr(folded, name)]
+        return f"the index has another {', '.join(fields)} of {_named(kept)} than the log"
+    return f"the index has {_named(kept)}, the log {_named(folded)}"
 
 
 def _named(head: LocalHead | None) -> str:
     return (
         "no such entity" if head is None else f"{head.item_type}/{head.item_id} rev {head.entity_rev} at seq {head.seq}"
     )
+
+
+def _check_rest_of_index(index: Index, position: Position, path: Path, walk: LogWalk, found: Findings) -> None:
+    """Decisions, and the ranges where records were lost, as the index has them [P1]."""
+    kept = index.decisions(position.seq, walk.first_seq - 1)
+    folded = walk.fold.decisions(position.seq, walk.first_seq - 1)
+    for one, other in _paired(kept, folded, _order_of_decisions):
+        if one != other and not (walk.is_broken and other is None):
+            seq = min(record.seq for record in (one, other) if record is not None)
+            message = f"the index and the log differ in the decision at seq {seq} [P1]"
+            found.add("index-differs", "error", message, path=path, seq=seq, fixable=True)
+    for bad in index.bad_ranges():
+        if bad.broken and (bad.segment, bad.offset, bad.end) not in walk.damaged and not walk.is_broken:
+            message = (
+                f"the index has damage at bytes {bad.offset} to {bad.end} of segment {bad.segment}, the log none [P1]"
+            )
+            found.add("index-differs", "error", message, path=path, seq=bad.segment, fixable=True)
 
 
 class _Touched:
@@ -270,7 +321,9 @@ def _check_files(
     """The projections against the fold, as far as their watermark goes [P1] [P2] [P3] [P4]."""
     files, behind = EntityFiles(disk, folder), remembered.mark.behind(machine.boot_id)
     if behind < walk.position.seq:
-        message = f"the projections are at seq {behind}, the log at seq {walk.position.seq} [P1]"
+        is_known = behind > 0 or disk.size(files.mark_path) is None
+        where = f"the projections are at seq {behind}" if is_known else "how far the projections go cannot be read"
+        message = f"{where}, the log is at seq {walk.position.seq} [P1]"
         found.add("projections-behind", "info", message, path=files.mark_path, seq=behind, fixable=True)
     touched = _Touched(log, walk.position)
     heads = (head for head in walk.fold.all_heads() if head.seq <= behind)
@@ -293,6 +346,6 @@ def _tell_drift(drift: Drift, last_seq: int, found: Findings) -> None:
         "warning",
         f"{drift.message} [{rule}]",
         path=drift.path,
-        seq=drift.seq,
+        seq=drift.seq or drift.found_seq or None,
         fixable=drift.seq is not None or not drift.cannot_be_parsed,
     )
