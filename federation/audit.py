@@ -6,40 +6,32 @@ Findings come in the shape of `Store.verify`, so that one command shows both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator
+from typing import Any
 
-from federation.blobs import ref_in
-from federation.errors import BlobUnreadable, DamagedFeed
-from federation.folder import FeedFolder
+from federation.errors import DamagedFeed
+from federation.feed_audit import MIRROR, OWN, audit_feed, wrong
 from federation.holdings import Holdings
-from federation.index_audit import audit_index
+from federation.index_audit import audit_index, position_of
 from federation.mirror import BRIDGE_PREFIX
-from federation.model import HEAD_FILE, Head, Refusal, Slice
-from federation.taking_back import Told
-from federation.verification import Broken, line_end, read_head, split_slice, start_state, walk
-from journal import BlobRef, Finding, JournalError
-
-_OWN: Final = "feed-damaged"
+from federation.model import HEAD_FILE, Head
+from journal import Finding, JournalError, is_temporary
 
 
 def audit(holdings: Holdings) -> Iterator[Finding]:
     """What is wrong with the own feed, the mirrors and the index over them, one finding each."""
     yield from _own(holdings)
     yield from audit_index(holdings)
+    yield from _strays(holdings)
     for origin in holdings.mirror.origins():
         if origin.startswith(BRIDGE_PREFIX):
             yield from _bridge(holdings, origin)
             yield from _brake(holdings, origin)
             continue
-        yield from _feed(holdings.mirror.feed(origin), origin, "mirror-damaged")
+        yield from audit_feed(holdings.store.disk, holdings.mirror.feed(origin), origin, MIRROR)
+        yield from _without_head(holdings, origin)
         yield from _brake(holdings, origin)
-        for name in holdings.trust.unsettled(origin):
-            path = holdings.mirror.path(origin) / "fork" / name
-            yield Finding(
-                "origin-forked", "warning", f"{origin} signed two contradicting feeds", str(path), None, None, False
-            )
+        yield from _evidence(holdings, origin)
 
 
 def _own(holdings: Holdings) -> Iterator[Finding]:
@@ -47,73 +39,27 @@ def _own(holdings: Holdings) -> Iterator[Finding]:
     try:
         head = own.head()
     except DamagedFeed as error:
-        yield _error(_OWN, error.message, error.path, error.seq)
+        yield wrong(OWN, error.message, error.path, seq=error.seq)
         return
-    last = store.published()
+    last = _published(holdings)
     if head is None and last is not None:
-        yield _error("feed-lost", f"the feed published up to seq {last['last_seq']} is gone [T1]", own.folder, None)
-    yield from _feed(own, store.origin, _OWN)
+        yield wrong("feed-lost", f"the feed published up to seq {last['last_seq']} is gone [T1]", own.folder)
+    elif head is not None and last is not None and (head.gen, head.last_seq) < (last["gen"], last["last_seq"]):
+        text = f"the feed ends at seq {head.last_seq}, and seq {last['last_seq']} was published [T1]"
+        yield wrong("feed-behind", text, own.folder / HEAD_FILE, seq=head.last_seq)
+    if head is not None:
+        yield from _memory(holdings, head)
+    yield from audit_feed(store.disk, own, store.origin, OWN)
 
 
-def _feed(feed: FeedFolder, origin: str, finding: str) -> Iterator[Finding]:
-    try:
-        raw = feed.head_bytes()
-        if raw is None:
-            return
-        head = read_head(raw, origin, lambda *_: None)
-        if isinstance(head, Refusal):
-            yield _error(finding, f"{head.message} [{head.rule}]", feed.folder / HEAD_FILE, head.seq)
-            return
-        yield from _lines(feed, head, finding)
-    except (DamagedFeed, JournalError) as error:
-        yield _error(finding, error.message, error.path or feed.folder, error.seq)
-
-
-def _lines(feed: FeedFolder, head: Head, finding: str) -> Iterator[Finding]:
-    state, seen, told = start_state(head), set[BlobRef](), Told(head.redacted)
-    for file in feed.slices():
-        raw = feed.raw(file)
-        entry = Slice(file.name, file.first_seq, file.last_seq, len(raw), file.digest)
-        lines = split_slice(raw, entry, head.origin, state.c, head.previous)
-        after = lines if isinstance(lines, Broken) else walk(lines, state, frozenset(head.redacted))
-        if isinstance(after, Broken):
-            path = feed.folder / entry.file_name
-            yield Finding(finding, "error", f"{after.message} [F5]", str(path), after.line, after.seq, False)
-            return
-        state = after
-        told.add([] if isinstance(lines, Broken) else lines)
-        yield from _blobs(feed, [] if isinstance(lines, Broken) else lines, seen, finding)
-    if (state.seq, state.c.hex(), state.t.hex()) != (head.last_seq, head.c, head.t):
-        text = "the lines do not recompute to the head's c and t [F5]"
-        yield _error(finding, text, feed.folder / HEAD_FILE, head.last_seq)
-    yield from _redactions(told, head, feed.folder / HEAD_FILE, finding)
-
-
-def _redactions(told: Told, head: Head, path: Path, finding: str) -> Iterator[Finding]:
-    """A stub is the one that a record of the same feed lists; of our own feed that may be published yet [F9]."""
-    for seq in head.redacted:
-        listed = told.listed.get(seq)
-        if seq in told.stubs and listed != told.stubs[seq] and (listed is not None or finding != _OWN):
-            yield _error(finding, "is redacted to a stub that no record of its feed lists [F9]", path, seq)
-
-
-def _blobs(feed: FeedFolder, lines: Sequence[bytes], seen: set[BlobRef], finding: str) -> Iterator[Finding]:
-    """The payloads that lines refer to, each once [J13]. What a mirror lacks was never had, and is asked for again."""
-    for line in lines:
-        ref = ref_in(line)
-        if ref is None or ref in seen:
-            continue
-        seen.add(ref)
-        try:
-            feed.blobs.read(ref)
-        except BlobUnreadable as error:
-            message, seq = f"{error.message} [{error.rule}]", line_end(line)
-            if finding == _OWN:
-                yield _error("feed-blob-damaged", message, error.path, seq)
-            elif feed.blobs.is_there(ref.blake3):
-                yield _error("mirror-blob-damaged", message, error.path, seq)
-            else:
-                yield Finding("mirror-blob-missing", "warning", message, error.path, None, seq, False)
+def _strays(holdings: Holdings) -> Iterator[Finding]:
+    """What stands where only feeds and mirrors should."""
+    mirror, disk = holdings.mirror, holdings.store.disk
+    known = {mirror.path(origin).name for origin in mirror.origins()}
+    for folder, names in ((mirror.folder, known), (holdings.own.folder.parent, set(holdings.own_feeds.origins))):
+        for name in sorted(set(disk.each_name(folder)) - names):
+            text = "left behind by an interrupted write" if is_temporary(name) else "no feed: it is not read"
+            yield Finding("stray-file", "info", text, str(folder / name), fixable=is_temporary(name))
 
 
 def _bridge(holdings: Holdings, origin: str) -> Iterator[Finding]:
@@ -122,15 +68,63 @@ def _bridge(holdings: Holdings, origin: str) -> Iterator[Finding]:
         for copied in folder.state().segments:
             folder.raw(copied)
     except (DamagedFeed, JournalError) as error:
-        yield _error("mirror-damaged", error.message, error.path or folder.folder, error.seq)
+        yield wrong(MIRROR, error.message, error.path or folder.folder, seq=error.seq)
 
 
 def _brake(holdings: Holdings, origin: str) -> Iterator[Finding]:
+    """A brake that can be read, and stands where the mirror is: else it would release what it holds [K5]."""
     try:
-        holdings.mirror.brake(origin)
+        brake = holdings.mirror.brake(origin)
+        head = None if origin.startswith(BRIDGE_PREFIX) else holdings.mirror.feed(origin).head()
     except DamagedFeed as error:
-        yield _error("mirror-damaged", error.message, error.path, None)
+        if error.path != str(holdings.mirror.path(origin) / HEAD_FILE):  # that was told
+            yield wrong(MIRROR, error.message, error.path)
+        return
+    if brake is not None and head is not None and brake.after_seq > head.last_seq:
+        message = f"the brake stands at seq {brake.after_seq}, and the mirror ends at seq {head.last_seq} [K5]"
+        yield wrong(MIRROR, message, holdings.mirror.path(origin) / "brake.json", seq=brake.after_seq)
 
 
-def _error(finding: str, message: str, path: Path | str | None, seq: int | None) -> Finding:
-    return Finding(finding, "error", message, None if path is None else str(path), None, seq, False)
+def _without_head(holdings: Holdings, origin: str) -> Iterator[Finding]:
+    """A head that is gone: a pull that was stopped leaves slices without one too, but then nobody has read them."""
+    folder = holdings.mirror.path(origin)
+    if holdings.store.disk.size(folder / HEAD_FILE) is not None:
+        return
+    seq = position_of(holdings, origin)
+    if seq:
+        message = f"is gone: this mirror was read up to seq {seq} [F5]"
+        yield wrong(MIRROR, message, folder / HEAD_FILE, seq=seq)
+
+
+def _evidence(holdings: Holdings, origin: str) -> Iterator[Finding]:
+    """What froze an origin, and whether that is still what its name says [F5]."""
+    for name in holdings.trust.unsettled(origin):
+        path = holdings.mirror.path(origin) / "fork" / name
+        yield Finding("origin-forked", "warning", f"{origin} signed two contradicting feeds", str(path))
+    for name in holdings.mirror.fork_evidence(origin):
+        try:
+            holdings.mirror.evidence(origin, name)
+        except (DamagedFeed, JournalError) as error:
+            yield wrong(MIRROR, f"{error.message} [F5]", error.path)
+
+
+def _published(holdings: Holdings) -> dict[str, Any] | None:
+    """What local.json remembers of the last publish; None where it cannot be read, which `Store.verify` tells."""
+    try:
+        last = holdings.store.published()
+    except JournalError:
+        return None
+    return last if last is not None and all(isinstance(last.get(key), int) for key in ("gen", "last_seq")) else None
+
+
+def _memory(holdings: Holdings, head: Head) -> Iterator[Finding]:
+    """What local.json remembers of the last publish is what the feed is; a killed publish leaves it behind [T1]."""
+    path, last = holdings.store.folder / "local.json", _published(holdings)
+    if last is None and head.gen > 1:
+        message = f"nothing is remembered of the last publish, and the feed ends at seq {head.last_seq} [T1]"
+        yield Finding("published-differs", "warning", message, str(path), None, head.last_seq)
+    elif last is not None and last["gen"] == head.gen:
+        told = [key for key in ("last_seq", "c", "t") if last.get(key) != getattr(head, key)]
+        if told:
+            message = f"remembers another {', '.join(told)} of the last publish than the feed has [T1]"
+            yield wrong("published-differs", message, path, seq=head.last_seq)

@@ -34,6 +34,14 @@ class SliceFile(NamedTuple):
     name: str  # as in heads, without .zst
 
 
+class MissingSlice(NamedTuple):
+    """Seqs of a feed that no slice here holds, and the file that the head lists for them, "" when it lists none."""
+
+    first_seq: int
+    last_seq: int
+    name: str
+
+
 class PlacedLine(NamedTuple):
     """A feed line and where it stands: the first seq of its slice, byte offset in the raw slice."""
 
@@ -97,9 +105,34 @@ class FeedFolder:
         """The slice that holds a seq; the head is read only when none of those known does."""
         return _holding(self._slices or (), seq) or _holding(self.slices(), seq)
 
+    def pieces(self) -> Iterator[SliceFile | MissingSlice]:
+        """The same, and in its place what is missing; DamagedFeed when the head cannot be read."""
+        head = self.head()
+        return iter(()) if head is None else self._pieces(head)
+
     def _tiled(self, head: Head | None) -> list[SliceFile]:
-        if head is None:
-            return []
+        tiled: list[SliceFile] = []
+        for piece in () if head is None else self._pieces(head):
+            if isinstance(piece, MissingSlice):
+                text = f"no slice holds seq {piece.first_seq}"
+                raise DamagedFeed(text, path=self.folder, seq=piece.first_seq, rule="F3")
+            tiled.append(piece)
+        return tiled
+
+    def _pieces(self, head: Head) -> Iterator[SliceFile | MissingSlice]:
+        there, at = self._longest(head), head.start_seq
+        names = {entry.first_seq: entry.file_name for entry in head.slices}
+        while at < head.last_seq:
+            if at + 1 in there:
+                yield there[at + 1]
+                at = there[at + 1].last_seq
+            else:
+                end = min([first for first in there if first > at + 1], default=head.last_seq + 1)
+                yield MissingSlice(at + 1, end - 1, names.get(at + 1, ""))
+                at = end - 1
+
+    def _longest(self, head: Head) -> dict[int, SliceFile]:
+        """First seq → the slice that counts there."""
         listed = {entry.name for entry in head.slices}
 
         def rank(file: SliceFile) -> tuple[bool, int]:
@@ -114,13 +147,7 @@ class FeedFolder:
             other = longest.get(file.first_seq)
             if file.last_seq <= head.last_seq and (other is None or rank(file) > rank(other)):
                 longest[file.first_seq] = file
-        tiled, at = [], head.start_seq
-        while at < head.last_seq:
-            if at + 1 not in longest:
-                raise DamagedFeed(f"no slice holds seq {at + 1}", path=self.folder, seq=at + 1, rule="F3")
-            tiled.append(longest[at + 1])
-            at = tiled[-1].last_seq
-        return tiled
+        return longest
 
     def raw(self, file: SliceFile) -> bytes:
         """The raw bytes of a slice; DamagedFeed when they do not hash to its name."""

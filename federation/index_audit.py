@@ -12,7 +12,7 @@ from typing import Final
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.holdings import Holdings
 from federation.index import Index, Row
-from journal import DamagedStore, DiskFailed, Finding, JournalError, StoreLocked
+from journal import CacheUnreadable, DamagedStore, DiskFailed, Finding, JournalError, StoreLocked
 
 _LOCK_SECONDS: Final = 0.05
 _MOST: Final = 100  # findings of one index: its file is named, and that is what counts
@@ -34,6 +34,22 @@ def audit_index(holdings: Holdings) -> Iterator[Finding]:
         found = [error.message]
     for message in found[:_MOST]:
         yield Finding("index-differs", "error", f"{message} [T1]", str(path), fixable=True)
+
+
+def position_of(holdings: Holdings, origin: str) -> int:
+    """How far the index says that an origin was read; 0 where there is no index, or none that can be read."""
+    try:
+        kept = Index.look(holdings.store.disk, holdings.index_path)
+    except (CacheUnreadable, DiskFailed):
+        return 0
+    if kept is None:
+        return 0
+    try:
+        return kept.position(origin)[0]
+    except CacheUnreadable:
+        return 0
+    finally:
+        kept.close()
 
 
 def _looked_at(holdings: Holdings) -> list[str]:
@@ -59,7 +75,8 @@ def _differences(fresh: Holdings, kept: Index) -> Iterator[str]:
     for origin in known:
         if kept.position(origin) == fresh.index.position(origin):
             yield from _of_origin(fresh, kept, origin)
-    yield from _compared("what we decided or withheld", kept.local_contents(), fresh.index.local_contents())
+    if fresh.own.head() is not None or not kept.position(fresh.store.origin)[0]:  # else our feed is gone, which is told
+        yield from _compared("what we decided or withheld", kept.local_contents(), fresh.index.local_contents())
 
 
 def _of_origin(fresh: Holdings, kept: Index, origin: str) -> Iterator[str]:

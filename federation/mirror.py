@@ -169,12 +169,16 @@ class Mirror:
             return None
         try:
             value = json.loads(data)
-            limits = BrakeLimits(
-                int(value.get("max_changes", BRAKE_CHANGES)), int(value.get("max_deletions", BRAKE_DELETIONS))
+            numbers = (
+                value["after_seq"],
+                value.get("max_changes", BRAKE_CHANGES),
+                value.get("max_deletions", BRAKE_DELETIONS),
             )
-            return Brake(int(value["after_seq"]), bool(value["pending"]), limits)
+            if isinstance(value["pending"], bool) and all(type(number) is int and number >= 0 for number in numbers):
+                return Brake(numbers[0], value["pending"], BrakeLimits(*numbers[1:]))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DamagedFeed("not a brake file", path=path) from None
+            pass
+        raise DamagedFeed("not a brake file", path=path)
 
     def set_brake(self, origin: str, brake: Brake) -> None:
         """Leave what comes after a seq to a person, durably and before it is taken."""

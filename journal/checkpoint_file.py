@@ -180,7 +180,7 @@ class Reading:
         self._wanted = digest
         self._next: _Line | None = None
         self._counted: Counter[type] = Counter()
-        self.line_number = 1  # the line that is looked at
+        self.line_number = 1  # the one that is looked at
         self.top = decode_top(next(self._lines, b""))
         self._step()
 
@@ -219,8 +219,8 @@ class Reading:
             self._step()
 
     def _step(self) -> None:
-        line = next(self._lines, None)
         self.line_number += 1
+        line = next(self._lines, None)
         self._next = None if line is None else decode_checkpoint_line(line)
 
     def _finish(self) -> None:

@@ -117,6 +117,16 @@ class Cursors:
                 except DamagedStore as error:
                     yield path, error
 
+    def strays(self) -> Iterator[Path]:
+        """What stands in their folder and is nobody's cursor."""
+        for name in self._disk.each_name(self._folder):
+            try:
+                is_cursor = self.path(name.removesuffix(_SUFFIX)).name == name
+            except InvalidInput:
+                is_cursor = False
+            if not is_cursor:
+                yield self._folder / name
+
     def _read(self, path: Path) -> Cursor | None:
         """A cursor, None when there is none; CursorUnreadable when there is one that says nothing."""
         data = self._disk.read_if_there(path)

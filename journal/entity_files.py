@@ -195,7 +195,7 @@ class EntityFiles:
                 try:
                     data = self._disk.read_if_there(self.path(head))
                 except DamagedStore as error:
-                    yield Drift(self.path(head), f"the projection {error.message}", head.seq, 0, True)
+                    yield Drift(self.path(head), f"the projection cannot be used: {error.message}", head.seq, 0, True)
                     continue
                 if data is None:
                     yield Drift(self.path(head), "the projection is missing", head.seq, 0)
@@ -208,7 +208,7 @@ class EntityFiles:
                 try:
                     data = self._disk.read_if_there(path)
                 except DamagedStore as error:
-                    yield Drift(path, f"a projection of no live entity {error.message}", None, 0, True)
+                    yield Drift(path, f"a projection of no live entity: {error.message}", None, 0, True)
                     continue
                 yield _drift(path, data, "a projection of no live entity", None)
 

@@ -120,13 +120,19 @@ def _check_local(disk: Disk, folder: Path, found: Findings) -> None:
 
 
 def _remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, found: Findings) -> _Remembered:
-    mark = EntityFiles(disk, folder).watermark()
+    files, mark = EntityFiles(disk, folder), Watermark()
+    try:
+        mark = files.watermark()
+    except DamagedStore as error:
+        found.add("projections-behind", "warning", error.message, path=files.mark_path, fixable=True)
     cursors: dict[Path, Cursor] = {}
     for path, cursor in Cursors(disk, folder, log).all():
         if isinstance(cursor, Cursor):
             cursors[path] = cursor
         else:
             found.add_error("cursor-unreadable", cursor)
+    for path in Cursors(disk, folder, log).strays():
+        found.add("stray-file", "info", "no cursor: it is not read", path=path, fixable=is_temporary(path.name))
     published: dict[str, Any] = {}
     try:
         kept = identity.read_local(disk, folder).get("published")

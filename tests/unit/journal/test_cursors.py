@@ -294,9 +294,12 @@ def test_what_was_never_written_cannot_be_acknowledged(store: Store) -> None:
 def test_files_that_are_no_cursors_are_left_alone(store: Store) -> None:
     put(store, "p1")
     read_all(store)
-    for name in (".tmp-7-agent.json", "agent (copy).json", "AGENT.json", "notes.txt"):
+    names = {".tmp-7-agent.json", "agent (copy).json", "AGENT.json", "notes.txt"}
+    for name in names:
         (store.folder / "cursors" / name).write_bytes(b"x")
-    assert store.verify().findings == []
+    found = store.verify().findings
+    assert {(item.id, item.severity) for item in found} == {("stray-file", "info")}
+    assert {Path(str(item.path)).name for item in found} == names
     assert shown(store) == []
 
 
