@@ -112,7 +112,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "entity_redacted",
             "`eventsync put` writes it anew, `eventsync log --entity` lists what is left",
         ),
-        "DamagedStore": Exit(DAMAGED, "damaged_store", "`eventsync verify` lists what is damaged and changes nothing"),
+        "DamagedStore": Exit(
+            DAMAGED, "damaged_store", "`eventsync doctor` tells what is damaged and what helps, and changes nothing"
+        ),
         "KeyMissing": Exit(
             DAMAGED,
             "key_missing",
@@ -220,7 +222,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "BlobUnreadable": Exit(
             DAMAGED, "blob_unreadable", "`eventsync pull` asks for it again; everything else can be read and decided"
         ),
-        "DamagedFeed": Exit(DAMAGED, "damaged_feed", "`eventsync verify` lists what is damaged and changes nothing"),
+        "DamagedFeed": Exit(
+            DAMAGED, "damaged_feed", "`eventsync doctor` tells what is damaged and what helps, and changes nothing"
+        ),
         # The tool.
         "ConfigError": Exit(USAGE, "invalid_config", "the keys of config.toml are listed in docs/cli.md"),
         "RemoteExists": Exit(

@@ -51,6 +51,14 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         },
         "schema": {"schemas": []},
         "verify": {"ok": False, "findings": []},
+        "doctor": {
+            "ok": False,
+            "findings": [],
+            "fixed": [],
+            "backup": None,
+            "versions": {},
+            "platform": {},
+        },
         "checkpoint": {
             "seq": None,
             "path": None,

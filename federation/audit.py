@@ -6,7 +6,7 @@ Findings come in the shape of `Store.verify`, so that one command shows both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from federation.errors import DamagedFeed
@@ -18,10 +18,12 @@ from federation.model import HEAD_FILE, Head
 from journal import Finding, JournalError, is_temporary
 
 
-def audit(holdings: Holdings) -> Iterator[Finding]:
+def audit(
+    holdings: Holdings, look_at_index: Callable[[Holdings], Iterator[Finding]] = audit_index
+) -> Iterator[Finding]:
     """What is wrong with the own feed, the mirrors and the index over them, one finding each."""
     yield from _own(holdings)
-    yield from audit_index(holdings)
+    yield from look_at_index(holdings)
     yield from _strays(holdings)
     for origin in holdings.mirror.origins():
         if origin.startswith(BRIDGE_PREFIX):

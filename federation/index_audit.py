@@ -20,12 +20,20 @@ _MOST: Final = 100  # findings of one index: its file is named, and that is what
 
 def audit_index(holdings: Holdings) -> Iterator[Finding]:
     """How the index differs from one made anew; nothing when there is none, or while others write."""
-    path, found = holdings.index_path, []
+    path, found = holdings.index_path, list[Finding]()
     try:
         with holdings.store.disk.lock(holdings.lock_path, _LOCK_SECONDS):
-            found = _looked_at(holdings)
+            found = [*audit_index_held(holdings)]
     except (StoreLocked, DiskFailed) as error:
         yield Finding("index-in-use", "info", f"not checked: {error.message}", str(path))
+    yield from found
+
+
+def audit_index_held(holdings: Holdings) -> Iterator[Finding]:
+    """The same for one who holds the lock."""
+    path, found = holdings.index_path, list[str]()
+    try:
+        found = _looked_at(holdings)
     except DamagedFeed:  # our own feed: its own audit tells
         pass
     except DamagedStore as error:

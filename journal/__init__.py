@@ -47,13 +47,15 @@ from journal.errors import (
 )
 from journal.findings import Finding, Report
 from journal.history import Follower, Query, Told
-from journal.identity import Previous, is_bare, moved_words, origin_of
+from journal.identity import Previous, is_bare, moved_words, origin_of, public_key_of
 from journal.index import Position
 from journal.log import Gap
 from journal.lone_segment import LoneSegment, SeenLine
 from journal.machine import Machine, default_data_folder
+from journal.mending import MendedSegment, forget_watermark, mend_blobs, mend_log, watermark_is_wrong
 from journal.model import (
     ACTIONS,
+    BACKUPS_FOLDER,
     EXECUTION_TYPES,
     JOURNAL_TYPE,
     MAX_CONTEXT_ENTRIES,
@@ -85,12 +87,14 @@ from journal.mutation import Mutation, check_draft, encode_authored, naming_blob
 from journal.payloads import check_payload, encode_payload, has_too_many_values
 from journal.projection import changes_entity, payload_digest
 from journal.redaction import Plan, RedactedLine, is_left
+from journal.restoring import Offered
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Store
 from journal.takeover import Renewed
 
 __all__ = [
     "ACTIONS",
+    "BACKUPS_FOLDER",
     "CHECKPOINT_FORMAT",
     "C_SUFFIX_BYTES",
     "EXECUTION_TYPES",
@@ -139,10 +143,12 @@ __all__ = [
     "LogShorterThanKnown",
     "LoneSegment",
     "Machine",
+    "MendedSegment",
     "Mutation",
     "NoSuchEntity",
     "NoSuchRecord",
     "NotAStore",
+    "Offered",
     "OnlyEntityFiles",
     "Parked",
     "Plan",
@@ -183,6 +189,7 @@ __all__ = [
     "encode_header",
     "encode_payload",
     "find_store",
+    "forget_watermark",
     "has_too_many_values",
     "is_bare",
     "is_left",
@@ -191,13 +198,17 @@ __all__ = [
     "lifted",
     "link",
     "listed_in",
+    "mend_blobs",
+    "mend_log",
     "moved_words",
     "naming_blob",
     "origin_of",
     "parse_blob_ref",
     "payload_digest",
+    "public_key_of",
     "seq_of",
     "split_c",
     "stub",
+    "watermark_is_wrong",
     "why_wrong",
 ]

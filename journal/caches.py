@@ -112,7 +112,7 @@ class Caches:
         self._index, self._is_private = Index.in_memory(), True
         try:
             start = self._restored(self._index)
-            self._replay(self._index, start, self._log.gaps_while_written(start, 0))
+            self._replay(self._index, start, self._log.gaps_while_written(start, 0), 0)
         except (DamagedStore, FormatTooNew) as error:
             return error
         return None
@@ -162,7 +162,7 @@ class Caches:
             # found, not written by us: durable before anything speaks of it [J7]
             self._log.sync_newest(0 if position is None else position.segment)
             position = position or self._restored(index)
-            position = self._replay(index, position, self._log.gaps(position, known))
+            position = self._replay(index, position, self._log.gaps(position, known), known)
         elif not self._tail_known:
             self._log.header(self._log.newest())  # a later program may have begun it [J12]
         self._tail_known = True
@@ -204,10 +204,26 @@ class Caches:
             end = gap.position
         return end.seq
 
-    def _replay(self, index: Index, position: Position, gaps: Iterator[Gap]) -> Position:
-        for gap in gaps:
-            fold(index, gap)
-            position = gap.position
+    def _replay(self, index: Index, position: Position, gaps: Iterator[Gap], known_seq: int) -> Position:
+        """Take in what is behind a position, and return the end.
+
+        Of a log that ends before `known_seq` not all: an index that ends where such a log ends would look as if nothing
+        had been lost [J11]. Then who goes on reading gets one in memory.
+        """
+        held: Gap | None = None
+        try:
+            for gap in gaps:
+                if held is not None:
+                    fold(index, held)
+                held, position = gap, gap.position
+        except (DamagedStore, FormatTooNew):
+            if held is not None:
+                fold(index, held)
+            raise
+        if held is not None and position.seq < known_seq:
+            self._fold_privately()
+        elif held is not None:
+            fold(index, held)
         return position
 
     def absorb(

@@ -40,6 +40,11 @@ class Watermark(msgspec.Struct, frozen=True):
         return self.applied_seq if self.boot_id == boot_id else self.synced_seq
 
 
+def watermark_bytes(mark: Watermark) -> bytes:
+    """The content of `projections.json`."""
+    return msgspec.json.encode(mark) + b"\n"
+
+
 class Drift(NamedTuple):
     """A file that is not what the log says; `found_seq` is the seq it speaks of, 0 when it cannot be told."""
 
@@ -95,6 +100,11 @@ class EntityFiles:
         self._ignored = PrivateNames(disk, store_folder)
         self.mark_path = store_folder / WATERMARK_FILE
 
+    @property
+    def is_tracked(self) -> bool:
+        """Whether people let git track the entities."""
+        return self._ignored.is_tracked
+
     def watermark(self) -> Watermark:
         """The watermark as on disk; a missing or unreadable one counts as nothing applied: it is a cache."""
         data = self._disk.read_if_there(self.mark_path)
@@ -138,14 +148,14 @@ class EntityFiles:
         """Move applied_seq, after the files it speaks of."""
         after = Watermark(applied_seq, min(before.synced_seq, applied_seq), boot_id)
         if after != before:
-            self._disk.replace(self.mark_path, msgspec.json.encode(after) + b"\n")
+            self._disk.replace(self.mark_path, watermark_bytes(after))
         return after
 
     def sync(self, before: Watermark) -> Watermark:
         """Make all files durable and move synced_seq to applied_seq: once per roll [P4]."""
         self._disk.sync_all()
         after = Watermark(before.applied_seq, before.applied_seq, before.boot_id)
-        self._disk.replace_durably(self.mark_path, msgspec.json.encode(after) + b"\n")
+        self._disk.replace_durably(self.mark_path, watermark_bytes(after))
         return after
 
     def forget(self) -> None:
@@ -223,6 +233,10 @@ class EntityFiles:
                 found = None if _is_live(head) else self._disk.read_if_there(path)
                 if found is not None and _seq_in(found) <= last_seq:
                     self._remove(path, found, head)
+
+    def last_seq(self) -> int:
+        """The highest seq that any file speaks of, put aside or not: what is known beside the log [J11]."""
+        return max((_seq_in(self._disk.read_if_there(path) or b"") for path in self._files()), default=0)
 
     def path(self, head: LocalHead) -> Path:
         """Where an entity's projection stands."""

@@ -83,6 +83,13 @@ def make_key(disk: Disk, data_folder: Path, seed: bytes | None = None) -> bytes:
     return public
 
 
+def public_key_of(private_key: bytes) -> bytes:
+    """The raw public key of a raw private key (32 bytes each)."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
 def read_key(disk: Disk, data_folder: Path, origin: str) -> bytes:
     """The raw private key (32 bytes) of an origin; KeyMissing when it is not there: then renew is the way [I2]."""
     path = key_path(data_folder, origin)

@@ -24,6 +24,7 @@ MAX_INLINE_BYTES: Final = 64 * 1024  # of a payload in its line; a longer one is
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 MAX_VALUES: Final = 1_000_000  # in one payload: what it takes in memory is bounded by these, not by its bytes
 BLOBS_FOLDER: Final = "blobs"
+BACKUPS_FOLDER: Final = "backups"  # in the store: copies of what was mended, for people
 MAX_DEPTH: Final = 64
 MAX_SEQ: Final = 2**53 - 1
 MAX_CONTEXT_ENTRIES: Final = 256

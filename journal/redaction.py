@@ -24,7 +24,7 @@ from journal.codec import Entry, ListedStub, RedactPayload, listed_in, stub
 from journal.erasure import Erasure, Wanted
 from journal.errors import DamagedStore, InvalidInput
 from journal.log import Log
-from journal.model import JOURNAL_TYPE, MAX_SUMMARY_CHARS, Draft, Written
+from journal.model import BACKUPS_FOLDER, JOURNAL_TYPE, MAX_SUMMARY_CHARS, Draft, Written
 
 if TYPE_CHECKING:
     from journal.store import Store
@@ -150,6 +150,8 @@ class Redaction:
                 wanted = Wanted(listed, _pending(local).get("blobs", ()))
                 seqs = self._store.position().seq, identity.published_seq(local)
                 self._erasure.erase(wanted, *seqs, partial(vouch, self._store))
+                self._store.disk.remove_tree(self._store.folder / BACKUPS_FOLDER)  # copies of any of these files
+                self._store.disk.sync_folder(self._store.folder)
             self.done("store")
         return True
 

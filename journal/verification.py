@@ -11,15 +11,14 @@ import binascii
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TypeVar
 
 from journal import identity
 from journal.caches import INDEX_FILE
 from journal.checkpoint_verification import Comparison
 from journal.checkpoints import Checkpoints
-from journal.cursors import Cursor, Cursors
 from journal.disk import Disk, is_temporary
-from journal.entity_files import WATERMARK_FILE, Drift, EntityFiles, Watermark
+from journal.entity_files import Drift, EntityFiles
 from journal.errors import CacheUnreadable, DamagedStore, DiskFailed, FormatTooNew
 from journal.findings import Findings, Report, Severity
 from journal.identity import StoreFile
@@ -29,47 +28,10 @@ from journal.log_verification import Extent, LogWalk
 from journal.machine import Machine
 from journal.model import Decided, LocalHead
 from journal.projection import changes_entity
+from journal.witnesses import PUBLISH, Remembered, remember
 
 T = TypeVar("T", LocalHead, Decided)
 _FOLDERS = frozenset(["archive", "blobs", "checkpoints"])
-_INDEX: Final = "the index"
-_WATERMARK: Final = "the watermark of the projections"
-_CHECKPOINT: Final = "a checkpoint"
-_PUBLISH: Final = "the last publish"
-
-
-class _Remembered(NamedTuple):
-    """What is known of the log outside the log, as it was before the log was looked at."""
-
-    folder: Path
-    cache: Index | None
-    position: Position | None
-    mark: Watermark
-    published: dict[str, Any]
-    cursors: dict[Path, Cursor]
-    checkpoint_seq: int
-
-    @property
-    def seqs(self) -> dict[str, int]:
-        """The highest seq that each of them remembers."""
-        return {
-            _INDEX: 0 if self.position is None else self.position.seq,
-            _WATERMARK: self.mark.applied_seq,
-            _CHECKPOINT: self.checkpoint_seq,
-            _PUBLISH: identity.published_seq({"published": self.published}),
-            **{f"reader {path.stem}": cursor.seq for path, cursor in self.cursors.items()},
-        }
-
-    @property
-    def paths(self) -> dict[str, Path]:
-        """Where each of them is kept."""
-        return {
-            _INDEX: self.folder / INDEX_FILE,
-            _WATERMARK: self.folder / WATERMARK_FILE,
-            _CHECKPOINT: self.folder / "journal" / "checkpoints",
-            _PUBLISH: self.folder / identity.LOCAL_FILE,
-            **{f"reader {path.stem}": path for path in self.cursors},
-        }
 
 
 def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine) -> Report:
@@ -78,7 +40,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
     _check_identity(folder, file, found)
     _check_local(disk, folder, found)
     checkpoints = Checkpoints(disk, log)
-    remembered = _remember(disk, folder, log, checkpoints, found)  # before the log is: so the log holds all of it
+    remembered = remember(disk, folder, log, checkpoints, found)  # before the log is: so the log holds all of it
     origins = [*(previous.origin for previous in file.previous), file.origin_store_id]
     walk = LogWalk(log, found, origins, max(remembered.seqs.values()))
     walk.c_of = dict.fromkeys(remembered.seqs.values())
@@ -93,8 +55,7 @@ def verify(disk: Disk, folder: Path, log: Log, file: StoreFile, machine: Machine
         return Report(found.all(), walk.records, walk.position.seq)
     finally:
         walk.fold.close()
-        if remembered.cache is not None:
-            remembered.cache.close()
+        remembered.close()
 
 
 def _check_identity(folder: Path, file: StoreFile, found: Findings) -> None:
@@ -117,38 +78,6 @@ def _check_local(disk: Disk, folder: Path, found: Findings) -> None:
     wrong = identity.what_is_wrong(local)
     if wrong is not None:
         found.add("identity", "error", wrong, path=path)
-
-
-def _remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, found: Findings) -> _Remembered:
-    files, mark = EntityFiles(disk, folder), Watermark()
-    try:
-        mark = files.watermark()
-    except DamagedStore as error:
-        found.add("projections-behind", "warning", error.message, path=files.mark_path, fixable=True)
-    cursors: dict[Path, Cursor] = {}
-    for path, cursor in Cursors(disk, folder, log).all():
-        if isinstance(cursor, Cursor):
-            cursors[path] = cursor
-        else:
-            found.add_error("cursor-unreadable", cursor)
-    for path in Cursors(disk, folder, log).strays():
-        found.add("stray-file", "info", "no cursor: it is not read", path=path, fixable=is_temporary(path.name))
-    published: dict[str, Any] = {}
-    try:
-        kept = identity.read_local(disk, folder).get("published")
-        published = kept if isinstance(kept, dict) else {}
-    except DamagedStore as error:
-        found.add_error("identity", error)
-    index, position = None, None
-    try:
-        index = Index.look(disk, folder / INDEX_FILE)
-        position = None if index is None else index.position()
-        if index is not None:
-            index.check()
-    except (CacheUnreadable, DiskFailed) as error:
-        found.add("index-unreadable", "warning", error.message, path=error.path, fixable=True)
-        index, position = None, None
-    return _Remembered(folder, index, position, mark, published, cursors, checkpoints.known_seq())
 
 
 def _extents(disk: Disk, log: Log, found: Findings) -> list[Extent]:
@@ -205,14 +134,14 @@ def _first_other_line(data: bytes, other: bytes) -> int:
     return next(number for number, (one, another) in enumerate(pairs, 1) if one != another)
 
 
-def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
+def _check_remembered(folder: Path, remembered: Remembered, walk: LogWalk, found: Findings) -> None:
     """The log must hold all that anything remembers [J11]."""
     for what, seq in remembered.seqs.items():
         if seq > walk.position.seq:
             walk.tell_loose_end()
             message = f"the log ends at seq {walk.position.seq}, but {what} remembers seq {seq} [J11]"
             found.add("log-too-short", "error", message, path=remembered.paths[what], seq=seq)
-    seq, c = remembered.seqs[_PUBLISH], remembered.published.get("c")
+    seq, c = remembered.seqs[PUBLISH], remembered.published.get("c")
     if seq and isinstance(c, str) and walk.c_of.get(seq) not in (None, c):
         message = f"seq {seq} is not the record that was published [J11]"
         found.add("published-differs", "error", message, path=folder / "journal", seq=seq)
@@ -222,7 +151,7 @@ def _check_remembered(folder: Path, remembered: _Remembered, walk: LogWalk, foun
             found.add("cursor-differs", "error", message, path=path, seq=cursor.seq)
 
 
-def _check_index(folder: Path, remembered: _Remembered, walk: LogWalk, found: Findings) -> None:
+def _check_index(folder: Path, remembered: Remembered, walk: LogWalk, found: Findings) -> None:
     """The index against the fold, as far as it goes [P1]."""
     index, position, path = remembered.cache, remembered.position, folder / INDEX_FILE
     if index is None or position is None or position.seq > walk.position.seq:
@@ -322,7 +251,7 @@ class _Touched:
 
 
 def _check_files(
-    disk: Disk, folder: Path, log: Log, remembered: _Remembered, walk: LogWalk, found: Findings, machine: Machine
+    disk: Disk, folder: Path, log: Log, remembered: Remembered, walk: LogWalk, found: Findings, machine: Machine
 ) -> None:
     """The projections against the fold, as far as their watermark goes [P1] [P2] [P3] [P4]."""
     files, behind = EntityFiles(disk, folder), remembered.mark.behind(machine.boot_id)

@@ -67,6 +67,7 @@ program: Final = Group(
         },
         "The store": {
             **dict.fromkeys(["init", "verify", "rebuild"], _STORES),
+            "doctor": "eventsync.cli.doctors",
             **dict.fromkeys(["checkpoint", "gc", "redact"], "eventsync.cli.upkeep"),
             "inspect": "eventsync.cli.inspections",
             "migrate": "eventsync.cli.migrations",

@@ -35,6 +35,21 @@ def may_hang(path: Path) -> bool:
     return leaves_local(path, mounts, _link_at)
 
 
+def is_local(kind: str) -> bool:
+    """Whether a file system of this type is known to be on this machine."""
+    return kind in _LOCAL
+
+
+def type_at(path: Path) -> str | None:
+    """The type of the file system that an absolute path without symlinks is on; None where there is no such table."""
+    try:
+        with open(_TABLE, encoding="utf-8", errors="surrogateescape") as table:
+            mounts = read_mounts(table.read())
+    except OSError:
+        return None
+    return next((mounts[str(above)] for above in (path, *path.parents) if str(above) in mounts), None)
+
+
 def read_mounts(table: str) -> dict[str, str]:
     """Mount points and their types, from the text of mountinfo; of several at one point the last, which is on top."""
     found = {}

@@ -29,7 +29,7 @@ from tests.cli.answers import ROOT, Answer, Run
 from tests.cli.test_help import COMMANDS
 from tests.integration.forger import Forger
 
-PAPERS = [ROOT / "README.md", ROOT / "docs" / "cli.md", ROOT / "docs" / "tutorial.md"]
+PAPERS = [ROOT / name for name in ("README.md", "docs/cli.md", "docs/doctor.md", "docs/tutorial.md")]
 COMMON = {name for option in common_options() for name in [*option.opts, *option.secondary_opts]}
 BY_NAME = {" ".join(path): command for path, command in COMMANDS.items()}
 
@@ -474,6 +474,8 @@ def told(run: Run, tmp_path: Path) -> Told:
     its_log = ben / ".eventsync" / "journal" / "seg-00000001.jsonl"
     for path in (own / "head.json", next(own.glob("seg-*")), ben / ".eventsync" / "store.json", its_log):
         tell("inspect", str(path))
+    tell("doctor", code=12, store=ada)
+    tell("doctor", "--fix", store=ada)
     shutil.copytree(ben, tmp_path / "copy")
     tell("put", "plan", "p9", "--set", "a=1", code=22, store=tmp_path / "copy")
     tell("identity", "show", store=tmp_path / "copy")
