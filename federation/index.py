@@ -8,6 +8,7 @@ depends on changes, and is then computed anew: NULL means "ask causality".
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -461,9 +462,9 @@ class Index:
 
     def open_after(self, origin: str, seq: int) -> list[tuple[str, str, int, int]]:
         """(verdict, item type, tombstone, count) of open rows of an origin after a seq: what a brake looks at."""
-        kinds = "verdict, item_type, tombstone"
         where = f"origin = ? AND seq > ? AND {_OPEN}"
-        return [*self._db.rows(f"SELECT {kinds}, count(*) FROM heads WHERE {where} GROUP BY {kinds}", (origin, seq))]
+        rows = self._db.rows(f"SELECT verdict, item_type, tombstone FROM heads WHERE {where}", (origin, seq))
+        return [(*kind, count) for kind, count in Counter(map(tuple, rows)).items()]
 
     def contents(self, origin: str) -> Contents:
         """All that is said of an origin, to be compared."""

@@ -42,6 +42,7 @@ class Outgoing:
             else State(head.last_seq, bytes.fromhex(head.c), bytes.fromhex(head.t))
         )
         self._last, self._last_c = last.seq, last.c.hex()
+        self._passed = self._last if head is not None else holdings.own_feeds.passed()
         self.is_empty = self._end <= self._last
         self._newest: Mapping[_Key, str] = {}  # entities that are kept back, and why
         self._single: dict[int, str] = {}  # records that are, beside those that say so in their line
@@ -168,14 +169,14 @@ class Outgoing:
 
     def _kept_back(self, keys: Collection[_Key]) -> frozenset[_Key]:
         """Entities whose newest state that a publish went past was not shown by it; stubs are passed over."""
-        if not keys or self._last == 0:
+        if not keys or self._passed == 0:
             return frozenset()
         self._holdings.take_in_own_feed()
         shown = self._holdings.facts.shown
         heads = self._store.heads(sorted(keys))
-        asked = [key for key, head in heads.items() if head.seq > self._last or not shown(head.seq)]
+        asked = [key for key, head in heads.items() if head.seq > self._passed or not shown(head.seq)]
         try:
-            found = self._store.history.newest_of(asked, self._last)
+            found = self._store.history.newest_of(asked, self._passed)
         except DamagedStore:  # older segments are gone: nobody knows what was shown of these
             return frozenset(asked)
         return frozenset(key for key, record in found.items() if not shown(record.seq))

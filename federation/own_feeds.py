@@ -34,6 +34,11 @@ class OwnFeeds:
             self._feeds[origin] = FeedFolder(self._store.disk, self._store.folder / "feed" / origin)
         return self._feeds[origin]
 
+    def passed(self) -> int:
+        """Up to which seq of ours a publish under a former origin went; 0 when there was none."""
+        heads = [(self.feed(entry.origin).head(), entry.last_seq) for entry in self._store.previous]
+        return max((min(head.last_seq, left_at) for head, left_at in heads if head is not None), default=0)
+
     def left_at(self, origin: str) -> int:
         """Up to which seq a former origin is ours; 0 for any other."""
         return max((entry.last_seq for entry in self._store.previous if entry.origin == origin), default=0)

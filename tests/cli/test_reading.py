@@ -203,6 +203,7 @@ def test_log_as_json(run: Run) -> None:
     assert record.pop("ts").endswith("Z")
     assert record == {
         "seq": 1,
+        "agent": "cli",
         "action": "create",
         "item_type": "plan",
         "item_id": "p",
