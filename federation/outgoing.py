@@ -135,11 +135,11 @@ class Outgoing:
             key, reason = _key(record), self._plain_reason(record)
             if reason == "type":
                 continue
-            if reason is None and record.has_payload:
+            if reason is None and not _follows(record):
                 reason = self._payload_reason(record)
             elif reason is None and key in known:
                 reason = known[key]
-            elif reason is None and _follows(record):
+            elif reason is None:
                 early[record.seq] = key
                 continue
             if reason is None and key not in followed:
@@ -160,7 +160,7 @@ class Outgoing:
 
     def _payload_reason(self, record: Record) -> str | None:
         """Why what a record says is kept back. What cannot be read cannot be judged: it is kept back too."""
-        if not self._settings.asks_for_payloads:
+        if not (self._settings.asks_for_payloads and record.has_payload):
             return None
         try:
             return self._filter.reason(check_payload(self._store.payload_of(record) or b""))
@@ -187,5 +187,5 @@ def _key(record: Record) -> _Key:
 
 
 def _follows(record: Record) -> bool:
-    """Whether a record has nothing to say but of an entity that is there already."""
+    """Whether a record only speaks of an entity that is there; what it brings itself (a snooze its end) is no state."""
     return record.item_id is not None and record.action_class in (ActionClass.TOMBSTONE, ActionClass.DECISION)

@@ -25,6 +25,7 @@ from tests.integration.world import (
     reject,
     remove,
     share,
+    snooze,
     verdicts,
 )
 
@@ -118,9 +119,10 @@ def test_decisions_go_where_their_entity_went(world: World) -> None:
     put(other, "p1", "p2", "p3", "p4", title="other")
     share(other)
     pull(store)
+    snooze(store, "plan/p1", "plan/p3")  # a decision with a payload of its own
     reject(store, "plan/p1", "plan/p3", "plan/p4")
     remove(store, "p1", "p3")
-    assert published(store, TAGGED).withheld == {("plan", "entity"): 2}
+    assert published(store, TAGGED).withheld == {("plan", "entity"): 3}
     assert [line for line in shown(store) if "reject" in line] == ["reject p3", "reject p4"]
     put(store, "p2", title="public now")
     pull(store)

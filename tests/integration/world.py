@@ -168,6 +168,11 @@ def accept(store: Sharing, *ids: str, theirs: bool = False) -> DecisionReport:
     return store.deciding("test").accept([_candidate_id(store, text) for text in ids], over(theirs))
 
 
+def snooze(store: Sharing, *keys: str) -> None:
+    """Put candidates out of sight until something newer comes."""
+    store.deciding("test").snooze([_candidate_id(store, text) for text in keys], None)
+
+
 def reject(store: Sharing, *ids: str) -> DecisionReport:
     """Reject candidates of any origin by `type/id` or candidate id."""
     return store.deciding("test").reject([_candidate_id(store, text) for text in ids])
