@@ -73,6 +73,11 @@ crash: $(STAMP) ## every test that cuts writes short, kills processes or (as roo
 	@echo "== Tests of crashes (pytest, $(WORKERS) at once; expect many minutes)"
 	@EVENTSYNC_DEEP=1 $(BIN)/pytest --no-header -n $(WORKERS) -m crash --timeout 3600
 
+.PHONY: attack
+attack: debian-packages $(STAMP) ## play every attack that docs/security.md tells of, and print what came of it
+	@echo "== Attacks (expect a minute or two)"
+	@$(BIN)/python -m tests.attacks
+
 .PHONY: bench
 bench: $(STAMP) ## measure speed and size
 	@echo "== Benchmarks (expect minutes)"
