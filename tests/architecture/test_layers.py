@@ -257,6 +257,22 @@ def test_what_is_no_door_is_left_alone(source: str) -> None:
     assert list(uses(ast.parse(source))) == []
 
 
+# --- one door to the terminal ----------------------------------------------------------------------------------------
+
+
+def test_what_a_person_reads_passes_one_room() -> None:
+    """All text goes through the sanitizer there, or is JSON."""
+    words = {"print", "click.echo", "click.secho", "click.confirm", "click.prompt", "click.pause", "rich.print"}
+    words |= {"sys.stdout", "sys.stderr", "os.write"}
+    speaking = {
+        named(path)
+        for path in modules("eventsync")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Name | ast.Attribute) and dotted(node) in words
+    }
+    assert speaking == {"eventsync/cli/console.py"}
+
+
 # --- shape -----------------------------------------------------------------------------------------------------------
 
 
