@@ -14,12 +14,12 @@ from federation import feed
 from federation.blobs import ref_in
 from federation.folder import FeedFolder, SliceFile
 from federation.holdings import Holdings
-from federation.model import HEAD_FILE, SLICE_NAME, SLICE_SUFFIX, Head, Slice
+from federation.model import HEAD_FILE, MAX_REDACTED, SLICE_NAME, SLICE_SUFFIX, Head, Slice
 from federation.own_head import signed
 from federation.packing import pack
 from federation.taking_back import listed_by
 from federation.verification import line_end
-from journal import Plan, Store, Written, is_left, is_temporary, stub
+from journal import InvalidInput, Plan, Store, Written, is_left, is_temporary, stub
 
 
 class RedactReport(NamedTuple):
@@ -33,7 +33,21 @@ class RedactReport(NamedTuple):
 def plan(holdings: Holdings, seqs: Collection[int]) -> Plan:
     """What a redaction would do; writes nothing but caches. Errors as `journal.redaction.Redaction.plan`."""
     with holdings.lock(), holdings.store.lock():
-        return holdings.store.redaction.plan(seqs, lambda seq: holdings.own.find(seq) is not None)
+        return _planned(holdings, seqs)
+
+
+def _planned(holdings: Holdings, seqs: Collection[int]) -> Plan:
+    found = holdings.store.redaction.plan(seqs, lambda seq: holdings.own.find(seq) is not None)
+    head = holdings.own.head()
+    check_room(0 if head is None else len(head.redacted), sum(line.published for line in found.lines))
+    return found
+
+
+def check_room(listed: int, more: int) -> None:
+    """Refuse a redaction that would make readers refuse our feed: they take so many redacted seqs and no more [F9]."""
+    if listed + more > MAX_REDACTED:
+        text = f"{listed} records of the feed are redacted, and {more} more make more than {MAX_REDACTED}"
+        raise InvalidInput(text, rule="F9")
 
 
 def redact(holdings: Holdings, seqs: Collection[int], reason: str, agent: str) -> RedactReport:
@@ -48,7 +62,7 @@ def redact(holdings: Holdings, seqs: Collection[int], reason: str, agent: str) -
         pass  # sweeps what killed pulls left
     with holdings.lock(), store.lock():
         finish_feed(holdings)
-        found = store.redaction.plan(seqs, lambda seq: holdings.own.find(seq) is not None)
+        found = _planned(holdings, seqs)
         if not found.lines:
             return RedactReport(found, (), False)
         if any(line.published for line in found.lines):
