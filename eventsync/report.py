@@ -187,6 +187,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "accept": {"records": [], "left": [], "together": [], "held": 0, "snoozed": 0},
         "reject": {"records": [], "left": [], "together": []},
         "snooze": {"records": [], "left": [], "together": []},
+        "peers": {"peers": []},
         "rules": {"rules": []},
         "rules list": {"rules": []},
         "rules test": {"rules": [], "candidates": []},

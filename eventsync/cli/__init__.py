@@ -59,6 +59,7 @@ program: Final = Group(
         "Other stores": {
             "remote": "eventsync.cli.remotes",
             "origin": "eventsync.cli.origins",
+            "peers": "eventsync.cli.peers",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
         },
         "What they have": {

@@ -333,8 +333,14 @@ def decide_about_origins(tell: Told, store: Path, bus: Path) -> None:
     for forger, name in ((stranger, "p2"), (two, "p3")):
         forger.record(name)
     stranger.feed().put_into(bus)
+    busy = Forger(8)
+    for summary, payload in (("s", {"n": 1}), (None, {"long": "x" * 17_000})):
+        busy.record(f"c{len(busy.lines)}", item_type="claim", summary=summary, payload=payload)
+    busy.feed().put_into(bus)
     tell("remote", "add", "forged", str(bus), store=store)
     tell("pull", "forged", store=store)
+    tell("peers", store=store)
+    shutil.rmtree(bus / busy.origin)
     two.feed(gen=2).put_into(bus)
     tell("pull", "forged", code=5, store=store)
     (fork,) = tell("origin", "show", stranger.origin, store=store)["forks"]
