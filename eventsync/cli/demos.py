@@ -14,7 +14,7 @@ from eventsync.cli.console import Console
 @click.command("demo", cls=Command, example="eventsync demo")
 @pass_console
 def demo(console: Console) -> None:
-    """Let stores in a temporary folder share over a directory and a git repository, and tell what happens."""
+    """Let stores in a temporary folder share over a folder and a git repository, and tell."""
     lines: list[str] = []
     begun = time.monotonic()
     story.run(lines.append if console.json else console.note)

@@ -204,7 +204,10 @@ def _meant(found: Sharing, remote: str | None, everywhere: bool) -> list[Remote]
 )
 @pass_console
 def sync(console: Console) -> None:
-    """Publish, push to and pull from all remotes, and relay where config.toml says so: the line for cron."""
+    """Publish, push to and pull from all remotes: the line for cron.
+
+    Where config.toml says so, what was pulled from others is passed on too.
+    """
     with opened_store(console) as store, sharing(store) as found:
         run = found.sync()
         console.exit_code = run.exit_code

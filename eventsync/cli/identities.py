@@ -57,7 +57,7 @@ def identity_keep(console: Console) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_console
 def identity_renew(console: Console, at: int | None, name: str | None, publish_live: bool, yes: bool) -> None:
-    """Give this store an identity of its own: because it is a copy, was restored, or its key is lost.
+    """Give this store an identity of its own: it is a copy, was restored, or lost its key.
 
     Its records stay its own, and the next ones go out under the new identity. What another copy goes on writing under
     the old one can be pulled. What this copy wrote after SEQ is written once more, so that nothing is lost.
@@ -88,7 +88,7 @@ def identity_renew(console: Console, at: int | None, name: str | None, publish_l
 @click.command("republish", cls=Command, document="identity republish", example="eventsync identity republish")
 @pass_console
 def identity_republish(console: Console) -> None:
-    """Write again, as copies, what stands only in the feeds of identities that this store had before.
+    """Write again, as copies, what stands only in feeds of former identities.
 
     Whoever has it already is not asked again. The next publish shows it.
     """

@@ -166,7 +166,10 @@ def _titled(found: Sharing, offer: Offer) -> Offer:
 @click.argument("candidate", metavar="CND")
 @pass_console
 def diff(console: Console, candidate: str) -> None:
-    """Show a candidate beside what is here, and in a conflict what each side made of the version both build on."""
+    """Show a candidate beside what is here.
+
+    In a conflict it shows what each side made of the version both build on.
+    """
     with opened_store(console) as store, sharing(store) as found:
         found.holdings.look()
         seen = found.inbox.diff(candidate)

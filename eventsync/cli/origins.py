@@ -37,7 +37,7 @@ def origin_list(console: Console) -> None:
 @_origin
 @pass_console
 def origin_show(console: Console, wanted: str) -> None:
-    """Show what is known of an origin: key, pin, receipts, what was refused, and both sides of a fork.
+    """Show what is known of an origin: key, pin, receipts, refusals, both sides of a fork.
 
     ORIGIN is its id, a unique beginning of it, or the name that it alone gives itself.
     """

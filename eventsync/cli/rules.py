@@ -65,7 +65,7 @@ def _list(console: Console) -> None:
 @click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Try the rules in this file instead.")
 @pass_console
 def test(console: Console, origin: str | None, item_type: str | None, config: Path | None) -> None:
-    """Show what the rules would do with the inbox as it is: what each fits, what none does, what is left to you.
+    """Show what the rules would do with the inbox as it is, and what is left to you.
 
     Nothing is decided, and nothing is fetched.
     """

@@ -87,6 +87,11 @@ def test_no_help_is_wider_than_a_terminal(run: Run) -> None:
         assert max(map(len, run(*path, "--help").out.splitlines())) <= 80, path
 
 
+def test_what_a_command_does_is_said_whole_in_the_list() -> None:
+    short = {path: command.get_short_help_str(90) for path, command in COMMANDS.items()}
+    assert [path for path, text in short.items() if text.endswith("...")] == []
+
+
 @pytest.mark.parametrize("arguments", [[], ["identity"]])
 def test_without_a_command_the_help_is_shown_as_an_error(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
