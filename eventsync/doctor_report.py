@@ -112,5 +112,7 @@ def last_line(findings: Sequence[Found], *, is_fixing: bool) -> str:
     """What it comes to, and what helps."""
     counts = {name: sum(1 for found in findings if found.severity == name) for name in _ORDER[:2]}
     told = ", ".join(count_of(n, name) for name, n in counts.items() if n) or "ok"
+    if is_fixing and any(found.severity == "error" and TABLE[found.id].fix == "tries" for found in findings):
+        return f"{told}; `--from PATH` names another place that may have it: a backup, a store that pulls this one"
     can_fix = any(found.fixable for found in findings)
     return f"{told}; `eventsync doctor --fix` may help" if can_fix and not is_fixing else told

@@ -115,7 +115,7 @@ def _newest(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
 
 def _payload(holdings: Holdings, record: Record, origin: str) -> Any:
     try:
-        if record.blob is not None and record.blob.size > MAX_SHOWN_PAYLOAD_BYTES:
+        if record.blob is not None and record.blob.size_bytes > MAX_SHOWN_PAYLOAD_BYTES:
             return None
         data = payload_of(holdings, record, origin)
         return None if data is None or len(data) > MAX_SHOWN_PAYLOAD_BYTES else json.loads(data)

@@ -89,7 +89,9 @@ def remember(disk: Disk, folder: Path, log: Log, checkpoints: Checkpoints, found
         else:
             found.add_error("cursor-unreadable", cursor)
     for path in Cursors(disk, folder, log).strays():
-        found.add("stray-file", "info", "no cursor: it is not read", path=path, fixable=is_temporary(path.name))
+        is_left = is_temporary(path.name)
+        text = "left behind by an interrupted write" if is_left else "no cursor: it is not read"
+        found.add("stray-file", "info", text, path=path, fixable=is_left)
     published: dict[str, Any] = {}
     try:
         kept = identity.read_local(disk, folder).get("published")

@@ -600,7 +600,8 @@ def test_a_line_comes_back_from_a_peer_when_our_own_feed_has_it_no_more(run: Run
     corruption(life)
     shutil.rmtree(life.feed)
     (life.folder / "config.toml").write_text("")  # the bus has it too
-    assert look(run, "--fix").code == 12
+    told = run("doctor", "--fix")
+    assert (told.code, "`--from PATH` names another place" in told.out) == (12, True)
     assert b"numbEr 1" in life.segments[0].read_bytes()
     assert look(run, "--fix", "--from", str(life.peer)).code == 0
     assert life.segments[0].read_bytes() == whole

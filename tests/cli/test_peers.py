@@ -20,6 +20,7 @@ def bus(run: Run, store: Path, tmp_path: Path) -> Path:
     one.record("c1", item_type="claim", action="update", payload={"on": "plan/q"}, summary="then", agent="ada")
     one.record("c2", item_type="claim", payload={"text": 'a plan with "item_type":"claim" in it'})
     one.record("c2", item_type="claim", action="delete")
+    one.blob("c3", b'{"text":"%s"}' % (b"x" * 70_000), item_type="claim")
     one.record("p1", summary='"item_type":"session"')
     one.feed(name="one").put_into(bus)
     other.record("s1", item_type="session", payload={"long": "x" * 17_000}, agent="ben")
@@ -33,8 +34,12 @@ def bus(run: Run, store: Path, tmp_path: Path) -> Path:
 def test_what_goes_on_is_shown_and_what_ended_is_not(run: Run, bus: Path) -> None:
     answer = run("peers", "--json")
     found = {peer["name"]: peer["activities"] for peer in answer.document["peers"]}
-    assert {name: [one["item_id"] for one in told] for name, told in found.items()} == {"one": ["c1"], "other": ["s1"]}
-    (claim,) = found["one"]
+    assert {name: [one["item_id"] for one in told] for name, told in found.items()} == {
+        "one": ["c3", "c1"],
+        "other": ["s1"],
+    }
+    long, claim = found["one"]
+    assert long["payload"] is None
     assert (claim["seq"], claim["action"], claim["agent"], claim["summary"]) == (2, "update", "ada", "then")
     assert (claim["payload"], claim["trust"]) == ({"on": "plan/q"}, "foreign")
     assert found["other"][0]["payload"] is None
