@@ -188,6 +188,7 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
         "reject": {"records": [], "left": [], "together": []},
         "snooze": {"records": [], "left": [], "together": []},
         "peers": {"peers": []},
+        "review": {},
         "rules": {"rules": []},
         "rules list": {"rules": []},
         "rules test": {"rules": [], "candidates": []},

@@ -64,6 +64,7 @@ program: Final = Group(
         },
         "What they have": {
             **dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),
+            "review": "eventsync.cli.reviews",
             "rules": "eventsync.cli.rules",
         },
         "The store": {

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import click
+
 from eventsync import report
 from eventsync.app import Surroundings
 from eventsync.errors import InvalidArgument, OutputFailed
@@ -203,9 +205,29 @@ class Console:
         """Tell a program what went wrong."""
         self._tell(report.dump(document))
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a person to ask: a terminal, and not --json."""
+        return not self.json and sys.stdin is not None and sys.stdin.isatty() and self._error.isatty()
+
+    def key(self, keys: Mapping[str, str]) -> str:
+        """Wait for one of some keys, which are told with what they do; q where the person or the terminal is gone."""
+        self.flush()
+        told = ", ".join(f"[{key}] {text}" for key, text in keys.items())
+        while True:
+            self._error.write(f"{clean(told)}: ")
+            self._error.flush()
+            try:
+                pressed = str(click.getchar()).lower()
+            except (EOFError, OSError):
+                return "q"
+            self._error.write("\n")
+            if pressed in keys:
+                return pressed
+
     def ask(self, question: str) -> bool | None:
-        """Ask a person for yes or no; None where there is nobody to ask: no terminal, or --json."""
-        if self.json or sys.stdin is None or not (sys.stdin.isatty() and self._error.isatty()):
+        """Ask a person for yes or no; None where there is nobody to ask."""
+        if not self.can_ask:
             return None
         self.flush()
         self._error.write(f"{clean(question)} [y/N] ")

@@ -371,6 +371,7 @@ def decide_by_rule(tell: Told, ada: Path, ben: Path) -> None:
     settings = config.read_text()
     rules = ('type = "note"\naction = "accept"', 'types = ["plan"]\nverdict = "new"\nitem_id = "p*"\naction = "hold"')
     config.write_text(settings + "".join(f'[[rules]]\norigin = "*"\n{rule}\n' for rule in rules))
+    tell("review", code=2, store=ben)
     tell("rules", store=ben)
     tell("rules", "list", store=ben)
     tell("rules", "test", store=ben)
