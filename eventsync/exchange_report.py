@@ -190,6 +190,7 @@ def status_document(status: Status) -> Document:
                 "they_rejected": found.they_rejected,
                 "they_took_back": found.they_took_back,
                 "published_at": found.published_at,
+                "flagged": found.flagged,
             }
             for found in status.origins
         ],
@@ -395,6 +396,7 @@ def _origin_line(found: OriginStatus, now: str) -> str:
     pending = f"{found.pending} open{_held_words(found.pending, found.held)}"
     taken = {None: "", True: ", took back what we redacted", False: ", has not read our redactions yet"}
     what = f"{pending}{read}{decided}{taken[found.they_took_back]}"
+    what += ", claims what cannot be" if found.flagged else ""
     age = None if found.published_at is None else ago(found.published_at, now)
     # What was published just now is no news; what stays old may be held back by somebody between.
     published = f" published {age}" if age is not None and age.endswith(("days ago", "future")) else ""

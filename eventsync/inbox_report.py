@@ -61,6 +61,7 @@ def candidate_row(found: Candidate, offer: Offer | None = None) -> Document:
         "payload": found.payload,
         "held": found.held,
         "rule": found.rule,
+        "false_claim": found.false_claim,
         "snoozed": found.snoozed is not None,
         "snoozed_until": None if found.snoozed is None else found.snoozed.until,
         "group": alike[0].id,
@@ -235,6 +236,8 @@ def diff_lines(found: Difference) -> Iterator[Styled]:
     yield from _offered_lines(found.offers)
     if candidate.label:
         yield Styled(clean(candidate.label))
+    if candidate.false_claim:
+        yield Styled(f"says that it includes {clean(candidate.false_claim)}, which cannot be: that counts for nothing")
     if found.local_head is None or found.local_head.deleted:
         yield Styled("not here" if found.local_head is None else "deleted here")
     if found.foreign_deleted:

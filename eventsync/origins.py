@@ -87,6 +87,7 @@ def status_of(holdings: Holdings, origin: str, redacted: int | None) -> OriginSt
         theirs.took_back,
         braking.told(holdings, origin),
         None if head is None else head.published_at,
+        origin in holdings.index.flagged_origins(),
     )
 
 

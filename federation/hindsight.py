@@ -85,4 +85,5 @@ def _judged(inbox: Inbox, row: Row, heads: Mapping[_Key, LocalHead], settled: De
         same_payload=lambda: local is not None and holdings.is_same_payload(row, local),
         facts=holdings.facts,
     )
-    return row._replace(verdict=str(found.verdict), label=found.label)
+    lie = None if found.false_entry is None else str(Ref(*found.false_entry))
+    return row._replace(verdict=str(found.verdict), label=found.label, lie=lie)

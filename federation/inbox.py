@@ -180,6 +180,7 @@ class Inbox:
             row.foreign_head().version,
             held,
             payload,
+            false_claim=row.lie,
         )
 
     def payload(self, candidate: Candidate) -> object:

@@ -68,7 +68,7 @@ CREATE TABLE counts (origin TEXT PRIMARY KEY, open INTEGER NOT NULL, settled INT
 _SCHEMA: Final = Schema(_LAYOUT, RECEIPT_TABLE + _STATEMENTS, "SELECT seq FROM local")
 _COLUMNS: Final = (
     "origin, item_type, item_id, seq, entity_rev, action, digest, root, context, claims, tombstone, unreadable, "
-    "summary, slice, offset, length, verdict, label, blob"
+    "summary, slice, offset, length, verdict, label, blob, lie"
 )
 _OPEN: Final = "verdict IN (" + ", ".join(f"'{verdict.value}'" for verdict in sorted(OPEN_VERDICTS)) + ")"
 
@@ -95,6 +95,7 @@ class Row(NamedTuple):
     verdict: str | None = None
     label: str | None = None
     blob: str | None = None  # a BlobRef as text, of a payload that stands beside the feed
+    lie: str | None = None  # origin@seq, which its context says it includes and which cannot be [K4]
 
     def foreign_head(self) -> ForeignHead:
         """The row as causality reads it; CacheUnreadable when it is not as it was written."""
@@ -238,9 +239,9 @@ class Index:
         by_key = sorted(rows, key=lambda row: row[:3])  # as they stand in the table: far fewer pages are touched
         with self._db.change() as db:
             db.executemany(
-                f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 18}) ON CONFLICT DO UPDATE SET "
+                f"INSERT INTO heads ({_COLUMNS}) VALUES (?{', ?' * 19}) ON CONFLICT DO UPDATE SET "
                 + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[3:])
-                + ", lie = NULL, root_on = NULL, waits_on = NULL WHERE excluded.seq > heads.seq "
+                + ", root_on = NULL, waits_on = NULL WHERE excluded.seq > heads.seq "
                 "OR (excluded.slice, excluded.offset) > (heads.slice, heads.offset)",
                 by_key,
             )
@@ -484,6 +485,11 @@ class Index:
     def marks(self, origin: str) -> list[State]:
         """All remembered (seq, c, t) of a feed."""
         return [State(*row) for row in self._db.rows("SELECT seq, c, t FROM marks WHERE origin = ?", (origin,))]
+
+    def false_claims(self, origin: str) -> list[tuple[str, str, str]]:
+        """Entities (type, id) of an origin and what it says of each that cannot be [K4]."""
+        wanted = "SELECT item_type, item_id, lie FROM heads WHERE origin = ? AND lie IS NOT NULL ORDER BY seq"
+        return [(row[0], row[1], row[2]) for row in self._db.rows(wanted, (origin,))]
 
     def flagged_origins(self) -> list[str]:
         """Origins with an entry that cannot be true [K4]."""

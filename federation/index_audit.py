@@ -114,7 +114,7 @@ def _came_or_went(fresh: Holdings, kept: Index, origin: str, blob: str) -> bool:
 def _same_row(fresh: Holdings, one: Row, other: Row) -> bool:
     moved = one._replace(slice=other.slice, offset=other.offset, length=other.length)
     if one.verdict is None:  # to be asked: then it may have been asked for, and what is known is not said
-        moved = moved._replace(verdict=other.verdict, label=other.label)
+        moved = moved._replace(verdict=other.verdict, label=other.label, lie=other.lie)
     stands_there = (one.slice, one.offset, one.length) == (other.slice, other.offset, other.length)
     return moved == other and (stands_there or _stands(fresh, one))
 

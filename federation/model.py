@@ -201,6 +201,7 @@ class Candidate(NamedTuple):
     payload: Any = None
     snoozed: Snooze | None = None  # as this machine's clock has it: it only hides
     rule: str | None = None  # which one holds it, or of a settled one which decided it
+    false_claim: str | None = None  # origin@seq that it says it includes, and that cannot be [K4]
 
 
 def candidate_id(origin: str, item_type: str, item_id: str) -> str:
@@ -334,3 +335,4 @@ class OriginStatus(NamedTuple):
     they_took_back: bool | None = None  # whether they read our newest redaction; None when there is none, or unknown
     load: Load | None = None  # what the brake holds
     published_at: str | None = None  # when its newest publish was made, as it says; foreign text
+    flagged: bool = False  # some record of it claims what cannot be [K4]

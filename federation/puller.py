@@ -194,9 +194,19 @@ def _report(holdings: Holdings, origin: str, result: Result, records: int, relea
             *_lacking(holdings, origin),
             *_contradictions(holdings, origin),
             *_copies(holdings, origin),
+            *(_false_claims(holdings, origin) if records else ()),
         ),
         load=braking.told(holdings, origin, released),
     )
+
+
+def _false_claims(holdings: Holdings, origin: str) -> Iterator[str]:
+    """What it says it has seen and cannot have seen [K4]: told when it brings something, and shown by status."""
+    found = holdings.index.false_claims(origin)
+    if found:
+        item_type, item_id, said = found[0]
+        more = "" if len(found) == 1 else f", and {len(found) - 1} more of its records are like that"
+        yield f"{origin} says that {item_type}/{item_id} includes {said}, which cannot be and counts for nothing{more}"
 
 
 def _copies(holdings: Holdings, origin: str) -> Iterator[str]:
