@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from eventsync import config
 from tests.cli.answers import ROOT, Run, environment
 from tests.cli.test_tutorial import Names, Terminal, steps
 from tests.servers.git_servers import PASSWORD, USER, SshServer, program, remove_proxies
@@ -143,6 +144,16 @@ def test_a_stick(root: Path, shims: Path, monkeypatch: pytest.MonkeyPatch) -> No
     shim(shims, "umount", f'mv "$1" {root}/run/stick')
     real = {"/run/media/ada/stick": str(root / "run" / "stick"), "/media/stick": str(root / "media" / "stick")}
     assert type_on_machines(section(3), root, Machines(shims, monkeypatch, real), monkeypatch) == 7
+
+
+def test_the_rules_are_read_as_they_stand() -> None:
+    (text,) = re.findall(r"(?ms)^```toml\n(.*?)^```$", section(6))
+    rules = config.parse(text, PAPER).rule_list
+    assert [(rule.name, rule.action) for rule in rules] == [
+        ("no-handoffs", "reject"),
+        ("look", "hold"),
+        ("laptop", "accept"),
+    ]
 
 
 def test_a_folder_that_syncthing_carries(root: Path, shims: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from eventsync import exits
+from eventsync.origins import block
 from eventsync.sharing import Sharing
 from federation.inbox import Filter
 from federation.model import HEAD_FILE, OPEN_CAP, Verdict
@@ -403,3 +404,15 @@ def test_rules_that_cannot_be_written_leave_the_pull_done_and_say_why(world: Wor
     assert isinstance(run.rules.error, StoreLocked)
     assert (run.exit_code, only(run).result) == (exits.PARTLY, "new")
     assert [made.candidate.item_id for made in pull(reader).rules.made] == ["p1"]
+
+
+def test_what_comes_from_an_origin_that_a_person_blocked_is_left_alone(world: World) -> None:
+    """[F5] Also what was there before it was blocked."""
+    author, reader = world.store("author"), world.store("reader")
+    put(author, "p1")
+    share(author)
+    pull(reader)
+    block(reader, author.store.origin, "no", "me")
+    with_rules(reader, ACCEPT)
+    run = pull(reader)
+    assert (run.rules.made, run.rules.error) == ((), None)
