@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -103,9 +103,16 @@ class _FeedRecord(msgspec.Struct, gc=False):
         return size
 
 
-def _may_declare_schema(item_type: str, line: bytes) -> bool:
+class _Known(NamedTuple):
+    """What one look at many lines told of all of them."""
+
+    plain: bool = False  # they are UTF-8
+    may_declare: bool = True  # a payload among them may declare a schema
+
+
+def _may_declare_schema(text: bytes) -> bool:
     """Whether a payload may have the key that says so, be it written in escapes."""
-    return item_type in NEWEST_VERSION and (_VERSION_KEY in line or b"\\u" in line)
+    return _VERSION_KEY in text or b"\\u" in text
 
 
 _decode: Final = msgspec.json.Decoder(_FeedRecord).decode
@@ -141,11 +148,11 @@ def materialize(
         if file.last_seq <= position:
             continue
         for at, run in _runs(feed.raw(file)):
-            plain = _is_utf8(run)
+            known = _Known(_is_utf8(run), _may_declare_schema(run))
             for line in run.split(b"\n"):
                 if not line.startswith(_SKIP_START) and (file.first_seq > position or line_end(line) > position):
                     taken += 1
-                    batch.add(line, (file.first_seq, at, len(line)), plain)
+                    batch.add(line, (file.first_seq, at, len(line)), known)
                 at += len(line) + 1
         position = file.last_seq
         if batch.is_full:
@@ -160,7 +167,7 @@ def row_at(feed: FeedFolder, origin: str, seq: int) -> Row | None:
     if placed is None or placed.data.startswith(_SKIP_START) or line_end(placed.data) != seq:
         return None
     batch = _Batch(origin, lambda *_: False, {}, feed.blobs)
-    batch.add(placed.data, (placed.slice_first, placed.offset, len(placed.data)), plain=False)
+    batch.add(placed.data, (placed.slice_first, placed.offset, len(placed.data)), _Known())
     return next(iter(batch.rows()), None)
 
 
@@ -207,10 +214,10 @@ class _Batch:
         kept = len(self._newest) + len(self._rows) + len(self._receipts) + len(self._refs)
         return kept >= FLUSH_ENTITIES or self._long_bytes >= _FLUSH_BYTES
 
-    def add(self, line: bytes, place: Place, plain: bool) -> None:
+    def add(self, line: bytes, place: Place, known: _Known) -> None:
         try:
             record = _decode(line)
-            if not plain:
+            if not known.plain:
                 line.decode("utf-8")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._add_odd(line, place)
@@ -228,7 +235,7 @@ class _Batch:
             return
         if kind is ActionClass.STATE or kind is ActionClass.TOMBSTONE or kind is None or record.v != RECORD_VERSION:
             key = (item_type[:_MAX_NAME], item_id[:_MAX_NAME])
-            declares = _may_declare_schema(item_type, line)
+            declares = known.may_declare and item_type in NEWEST_VERSION and _may_declare_schema(line)
             kept = len(line) - record.let_go_of_line(but_for_payload=declares)
             if kept > _USUAL_BYTES:
                 self._add_row(key, _row(self._origin, key, record, place), kept)
@@ -354,7 +361,7 @@ def _fails_schema(record: _FeedRecord) -> str | None:
 
 def fails_schema(item_type: str, payload: bytes) -> str | None:
     """Why a payload is not what the schema it declares says, or None [K3]."""
-    if not _may_declare_schema(item_type, payload):
+    if item_type not in NEWEST_VERSION or not _may_declare_schema(payload):
         return None
     try:
         reason = why_wrong(item_type, json.loads(payload))
