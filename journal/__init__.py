@@ -1,7 +1,13 @@
-"""The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else."""
+"""The local store: an append-only, chained journal and the entities it describes. Re-exports, nothing else.
 
-from journal.adoption import Adopted, LeftOut, adopt
-from journal.archive import Archived
+Rooms that few commands enter are opened when one of their names is asked for: a short command must start fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from journal.birth import find_store
 from journal.checkpoint_file import CHECKPOINT_FORMAT, decode_checkpoint_line
 from journal.checkpoints import Taken
@@ -50,9 +56,7 @@ from journal.history import Follower, Query, Told
 from journal.identity import Previous, is_bare, moved_words, origin_of, public_key_of
 from journal.index import Position
 from journal.log import Gap
-from journal.lone_segment import LoneSegment, SeenLine
 from journal.machine import Machine, default_data_folder
-from journal.mending import MendedSegment, forget_watermark, mend_blobs, mend_log, watermark_is_wrong
 from journal.model import (
     ACTIONS,
     BACKUPS_FOLDER,
@@ -87,10 +91,16 @@ from journal.mutation import Mutation, check_draft, encode_authored, naming_blob
 from journal.payloads import check_payload, encode_payload, has_too_many_values
 from journal.projection import changes_entity, payload_digest
 from journal.redaction import Plan, RedactedLine, is_left
-from journal.restoring import Offered
 from journal.schemas import NEWEST_VERSION, SCHEMAS_EDITION, VERSION_KEY, json_schema, lifted, why_wrong
 from journal.store import Store
 from journal.takeover import Renewed
+
+if TYPE_CHECKING:
+    from journal.adoption import Adopted, LeftOut, adopt
+    from journal.archive import Archived
+    from journal.lone_segment import LoneSegment, SeenLine
+    from journal.mending import MendedSegment, forget_watermark, mend_blobs, mend_log, watermark_is_wrong
+    from journal.restoring import Offered
 
 __all__ = [
     "ACTIONS",
@@ -212,3 +222,25 @@ __all__ = [
     "watermark_is_wrong",
     "why_wrong",
 ]
+
+_LATER = {
+    "Adopted": "journal.adoption",
+    "LeftOut": "journal.adoption",
+    "adopt": "journal.adoption",
+    "Archived": "journal.archive",
+    "LoneSegment": "journal.lone_segment",
+    "SeenLine": "journal.lone_segment",
+    "MendedSegment": "journal.mending",
+    "forget_watermark": "journal.mending",
+    "mend_blobs": "journal.mending",
+    "mend_log": "journal.mending",
+    "watermark_is_wrong": "journal.mending",
+    "Offered": "journal.restoring",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """One of the names whose room is opened late."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

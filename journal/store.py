@@ -10,10 +10,9 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from journal import archive, checkpoints, identity
-from journal.archive import Archived
+from journal import checkpoints, identity
 from journal.birth import LOCK_FILE, STORE_FOLDER, check_name, make_store
 from journal.caches import BUSY, Caches
 from journal.checkpoints import Taken
@@ -32,8 +31,10 @@ from journal.mutation import Author, Mutation
 from journal.redaction import Redaction, is_left
 from journal.schemas import lifted
 from journal.takeover import Renewed, is_under, left_at, new_file
-from journal.verification import verify
 from journal.writing import Writer
+
+if TYPE_CHECKING:
+    from journal.archive import Archived
 
 LOCK_TIMEOUT_SECONDS: Final = 10.0
 _RENEWING: Final = Author("identity")  # the agent of what is written anew under a new identity
@@ -431,6 +432,8 @@ class Store:
 
     def gc(self) -> Archived:
         """Put segments behind the second-newest checkpoint into the archive; see `park` [J15]."""
+        from journal import archive
+
         return archive.park(self, self._log, self._caches.checkpoints)
 
     def rebuild(self) -> str | None:
@@ -443,6 +446,8 @@ class Store:
 
     def verify(self) -> Report:
         """Check everything that can be checked from the log, and change nothing."""
+        from journal.verification import verify
+
         return verify(self.disk, self.folder, self._log, self.file, self.machine)
 
     def bad_ranges(self) -> Iterable[Torn]:
