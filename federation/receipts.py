@@ -146,11 +146,11 @@ def _ours(holdings: Holdings) -> Bounds:
 
 def _by_copies(holdings: Holdings, origin: str) -> list[Receipt]:
     """Its decisions over third stores' copies of our versions, where they are its last word on those."""
+    from federation.settling import version_of_cause  # reads the index, whose table this is
+
     table, ours = holdings.index.receipts, _ours(holdings)
     found: dict[tuple[str, int], Receipt] = {}
     for receipt in table.of_others(origin, ours):
-        from federation.settling import version_of_cause  # reads the index, whose table this is
-
         version = version_of_cause(holdings, str(Ref(receipt.whose, receipt.seq)))
         if version is None or version.seq > ours.get(version.origin, 0):
             continue

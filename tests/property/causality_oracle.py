@@ -148,6 +148,8 @@ class Oracle:
         if found is Verdict.UNREADABLE:
             self.counts[PASSED_ON] += line.origin not in self.liars
             return
+        if found is not Verdict.KNOWN and _contradicts_itself(line):
+            raise Broken("it does not include what it says it is, and can be accepted [K4]")
         if found is not Verdict.KNOWN and _is_false_copy(store, line):
             raise Broken("it differs from the record it names, and we hold that one [K4]")
         if held is None:
@@ -286,6 +288,14 @@ def _is_false_on_sight(store: MemoryStore, line: Line) -> bool:
         ):
             return True
     return False
+
+
+def _contradicts_itself(line: Line) -> bool:
+    """Whether an authored record does not name itself, or a copy does not reach its root."""
+    foreign = line.foreign
+    if foreign.root is None:
+        return foreign.full_context.get(line.origin) != line.record.seq
+    return not _is_reached(foreign.root, foreign.full_context, foreign.claims)
 
 
 def _is_reached(root: Version, context: Mapping[str, int], claims: Mapping[str, int]) -> bool:
