@@ -181,3 +181,9 @@ def test_the_line_for_cron_says_nothing_when_all_is_well(root: Path, shims: Path
     assert [path.name for path in (root / "bus").iterdir()] == [
         run("identity", "show", "--json", "--store", str(root / "laptop")).document["origin_store_id"]
     ]
+
+
+def test_two_sites_and_one_that_reaches_both(root: Path, shims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "srv").mkdir()
+    real = {"/srv/office": str(root / "srv" / "office"), "/srv/home": str(root / "srv" / "home")}
+    assert type_on_machines(section(7), root, Machines(shims, monkeypatch, real), monkeypatch) == 11
