@@ -198,10 +198,10 @@ def rebuild(store: Store) -> Rebuilt:
 def plan_redaction(store: Store, seqs: Sequence[int]) -> RedactReport:
     """What a redaction of these records would do [J16]."""
     from federation.holdings import Holdings
-    from federation.redaction import RedactReport, plan
+    from federation.redaction import plan
 
     with contextlib.closing(Holdings(store)) as holdings:
-        return RedactReport(plan(holdings, seqs), (), False)
+        return plan(holdings, seqs)
 
 
 def redact(store: Store, around: Surroundings, seqs: Sequence[int], reason: str) -> RedactReport:

@@ -9,7 +9,8 @@ from eventsync.report import key_of, records_document
 from eventsync.text import clean
 
 if TYPE_CHECKING:
-    from journal import Plan, RedactedLine, Written
+    from federation.redaction import RedactReport
+    from journal import Plan, RedactedLine
 
 _WHY: Final = {
     "asked": "",
@@ -18,7 +19,7 @@ _WHY: Final = {
 }
 
 
-def redact_document(plan: Plan, records: Sequence[Written], *, feed_changed: bool) -> Mapping[str, Any]:
+def redact_document(found: RedactReport) -> Mapping[str, Any]:
     """What is or would be redacted, and the records that tell of it."""
     return {
         "lines": [
@@ -28,33 +29,37 @@ def redact_document(plan: Plan, records: Sequence[Written], *, feed_changed: boo
                 "item_type": line.item_type,
                 "item_id": line.item_id,
                 "entity_rev": line.entity_rev,
-                "published": line.published,
+                "published": line.published or line.seq in found.former,
+                "former_origin": found.former.get(line.seq),
                 "why": line.why,
             }
-            for line in plan.lines
+            for line in found.plan.lines
         ],
-        "already": list(plan.already),
-        "left": list(plan.left),
-        "records": records_document(records)["records"],
-        "feed_changed": feed_changed,
+        "already": list(found.plan.already),
+        "left": list(found.plan.left),
+        "records": records_document(found.records)["records"],
+        "feed_changed": found.feed_changed,
     }
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """What would be redacted, one record a line."""
-    yield from map(_line, plan.lines)
-    if plan.already:
-        yield f"redacted already: seq {_seqs(plan.already)}"
+def plan_lines(found: RedactReport) -> Iterator[str]:
+    """What would be redacted, one record a line, and who cannot be told of it."""
+    yield from (_line(line, found.former) for line in found.plan.lines)
+    if found.plan.already:
+        yield f"redacted already: seq {_seqs(found.plan.already)}"
+    for origin in dict.fromkeys(found.former.values()):
+        seqs = [seq for seq, other in found.former.items() if other == origin]
+        yield f"published under {origin}, a former identity: who has it keeps it, tell them; seq {_seqs(seqs)}"
 
 
-def done_lines(plan: Plan) -> Iterator[str]:
+def done_lines(found: RedactReport) -> Iterator[str]:
     """What was redacted, and what others may still have."""
-    yield from plan_lines(plan)
-    if not plan.lines:
+    yield from plan_lines(found)
+    if not found.plan.lines:
         yield "nothing to redact"
         return
-    published = sum(line.published for line in plan.lines)
-    yield f"redacted {len(plan.lines)} of the records; the text is in no file of this store any more"
+    published = sum(line.published for line in found.plan.lines)
+    yield f"redacted {len(found.plan.lines)} of the records; the text is in no file of this store any more"
     if published:
         yield f"{published} of them were published: who has them takes them back when they read your next push"
 
@@ -66,9 +71,9 @@ def left_line(plan: Plan) -> str | None:
     return f"other records of the same entities stay, and may say the same: seq {_seqs(plan.left)}"
 
 
-def _line(line: RedactedLine) -> str:
+def _line(line: RedactedLine, former: Mapping[int, str]) -> str:
     rev = "" if line.entity_rev is None else f" rev {line.entity_rev}"
-    shown = "published" if line.published else "not published"
+    shown = "published" if line.published or line.seq in former else "not published"
     return f"{line.seq:>6}  {clean(line.action)} {key_of(line.item_type, line.item_id)}{rev}, {shown}{_WHY[line.why]}"
 
 

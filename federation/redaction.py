@@ -7,7 +7,8 @@ records, journal, feed. What was interrupted is ended by the next redaction or p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from federation import feed
@@ -28,12 +29,21 @@ class RedactReport(NamedTuple):
     plan: Plan
     records: tuple[Written, ...]
     feed_changed: bool
+    former: Mapping[int, str] = MappingProxyType({})  # seq → the former origin under which others saw it
 
 
-def plan(holdings: Holdings, seqs: Collection[int]) -> Plan:
+def plan(holdings: Holdings, seqs: Collection[int]) -> RedactReport:
     """What a redaction would do; writes nothing but caches. Errors as `journal.redaction.Redaction.plan`."""
     with holdings.lock(), holdings.store.lock():
-        return _planned(holdings, seqs)
+        found = _planned(holdings, seqs)
+        return RedactReport(found, (), False, _former(holdings, found))
+
+
+def _former(holdings: Holdings, found: Plan) -> Mapping[int, str]:
+    """What was published under an identity that this store had before: no head of that feed will ever tell of it."""
+    own = holdings.own_feeds
+    owners = {line.seq: own.owner(line.seq) for line in found.lines if not line.published}
+    return {seq: origin for seq, origin in owners.items() if origin != own.origins[0] and own.has_line(origin, seq)}
 
 
 def _planned(holdings: Holdings, seqs: Collection[int]) -> Plan:
@@ -65,13 +75,14 @@ def redact(holdings: Holdings, seqs: Collection[int], reason: str, agent: str) -
         found = _planned(holdings, seqs)
         if not found.lines:
             return RedactReport(found, (), False)
+        former = _former(holdings, found)
         if any(line.published for line in found.lines):
             store.private_key()  # rather now than when half of it is done
         written = store.redaction.begin(found, reason, agent)
         store.redaction.finish()
         for origin in holdings.own_feeds.origins:
             holdings.quarantine.drop(origin)  # feeds of another copy of us that were refused
-        return RedactReport(found, tuple(written), finish_feed(holdings))
+        return RedactReport(found, tuple(written), finish_feed(holdings), former)
 
 
 def finish_feed(holdings: Holdings) -> bool:

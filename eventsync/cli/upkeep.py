@@ -68,12 +68,12 @@ def redact(console: Console, seqs: tuple[int, ...], reason: str, yes: bool) -> N
     with opened_store(console) as store:
         done = app.redact(store, console.around, seqs, reason) if yes else app.plan_redaction(store, seqs)
         if console.json:
-            console.document(redact_report.redact_document(done.plan, done.records, feed_changed=done.feed_changed))
+            console.document(redact_report.redact_document(done))
         elif yes:
-            for line in redact_report.done_lines(done.plan):
+            for line in redact_report.done_lines(done):
                 console.note(line)
         else:
-            console.answer(redact_report.plan_lines(done.plan))
+            console.answer(redact_report.plan_lines(done))
         left = redact_report.left_line(done.plan)
         if left is not None:
             console.warn(left)

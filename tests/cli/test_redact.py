@@ -60,6 +60,7 @@ def test_the_document_tells_all_of_it(run: Run, filled: Path) -> None:
             "item_id": "p1",
             "entity_rev": 3,
             "published": True,
+            "former_origin": None,
             "why": "asked",
         }
     ]
@@ -103,3 +104,17 @@ def test_the_audit_record_cannot_be_redacted(run: Run, filled: Path) -> None:
     answer = run("redact", "5", "--reason", "oops", "--yes")
     assert answer.code == 2
     assert "seq 5 is a record of the journal itself, which stays" in answer.err
+
+
+def test_who_saw_it_under_a_former_identity_cannot_be_told_and_the_person_is(run: Run, filled: Path) -> None:
+    """[I2]: nothing can be added to the feed of an identity that was left."""
+    former = run("identity", "show", "--json").document["origin_store_id"]
+    assert run("identity", "renew", "--yes").code == 0
+    told = f"published under {former}, a former identity: who has it keeps it, tell them; seq 2"
+    answer = run("redact", "2", "--reason", "oops")
+    assert answer.out.splitlines() == ["     2  update plan/p1 rev 2, published", told]
+    document = run("redact", "2", "4", "--reason", "oops", "--json").document
+    assert [(row["published"], row["former_origin"]) for row in document["lines"]] == [(True, former), (False, None)]
+    answer = run("redact", "2", "--reason", "oops", "--yes")
+    assert told in answer.out.splitlines()
+    assert "they read your next push" not in answer.out

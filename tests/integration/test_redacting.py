@@ -220,7 +220,7 @@ def test_a_copied_store_is_not_redacted(world: World, shared: Sharing) -> None:
 def test_a_plan_writes_nothing(world: World, shared: Sharing) -> None:
     before = head_of(own_feed(shared)), shared.store.position()
     found = plan(shared.holdings, [2, 4])
-    assert [(line.seq, line.published) for line in found.lines] == [(2, True), (4, False)]
+    assert [(line.seq, line.published) for line in found.plan.lines] == [(2, True), (4, False)]
     assert (head_of(own_feed(shared)), shared.store.position()) == before
 
 
