@@ -33,7 +33,7 @@ from journal import (
 )
 
 # Raised with every change of the tables; a program that reads newer records or payloads has another one.
-_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 9
+_LAYOUT: Final = (RECORD_VERSION * 100 + SCHEMAS_EDITION) * 100 + 10
 _STATEMENTS: Final = """
 CREATE TABLE local (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, c BLOB NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -48,6 +48,7 @@ CREATE TABLE heads (origin TEXT NOT NULL, item_type TEXT NOT NULL, item_id TEXT 
 CREATE INDEX heads_entity ON heads (item_type, item_id);
 CREATE INDEX heads_asked ON heads (origin, seq) WHERE verdict IS NULL;
 CREATE INDEX heads_waiting ON heads (waits_on, waits_seq) WHERE waits_on IS NOT NULL;
+CREATE INDEX heads_lying ON heads (origin, seq) WHERE lie IS NOT NULL;
 CREATE INDEX heads_doubtful ON heads (doubtful) WHERE doubtful = 1;
 CREATE INDEX heads_blob ON heads (origin, blob) WHERE blob IS NOT NULL;
 CREATE TABLE blobs (origin TEXT NOT NULL, ref TEXT NOT NULL, missing INTEGER NOT NULL,
