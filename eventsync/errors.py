@@ -9,6 +9,7 @@
     ├── NotOurFile            a file that a person wants to look into is none of a store or feed
     ├── LibraryMissing        a library that a setting asks for is not installed
     ├── EditorFailed          the editor did not start, or gave up
+    ├── ScheduleFailed        a crontab or a unit cannot be read or written, or is not ours
     ├── ChangedMeanwhile      what was edited is no longer what was shown
     └── OutputFailed          standard output does not take what is written
     Terminated                SIGTERM; passes every `except Exception`, as Ctrl-C does
@@ -65,6 +66,10 @@ class NotOurFile(ToolError):
 
 class EditorFailed(ToolError):
     """The editor did not run to a good end; nothing was written."""
+
+
+class ScheduleFailed(ToolError):
+    """A crontab or a unit cannot be read or written, or is not ours; what is not ours is untouched."""
 
 
 class ChangedMeanwhile(ToolError):

@@ -243,6 +243,9 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "LibraryMissing": Exit(
             USAGE, "library_missing", "`pip install 'eventsync[secrets]'`, or take the setting out of config.toml"
         ),
+        "ScheduleFailed": Exit(
+            USAGE, "schedule_failed", "`eventsync schedule` prints what there is to put in place, to do it by hand"
+        ),
         "EditorFailed": Exit(USAGE, "editor_failed", "set EDITOR; `eventsync edit TYPE ID --set key=value` needs none"),
         "ChangedMeanwhile": Exit(DECISION, "changed_meanwhile", "`eventsync show` tells what it is now"),
         "OutputFailed": Exit(DISK, "output_failed", "what the command did is done; only its report is incomplete"),

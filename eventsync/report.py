@@ -172,6 +172,14 @@ EMPTY: Final[Mapping[str, Document]] = MappingProxyType(
             "relay": None,
             "exit_code": None,
         },
+        "schedule": {
+            "kind": None,
+            "action": None,
+            "command": [],
+            "files": [],
+            "changed": False,
+            "warnings": [],
+        },
         "inbox": {"candidates": [], "held": 0, "snoozed": 0},
         "inbox undo": {"records": [], "left": []},
         "diff": {

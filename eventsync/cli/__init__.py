@@ -61,6 +61,7 @@ program: Final = Group(
             "origin": "eventsync.cli.origins",
             "peers": "eventsync.cli.peers",
             **dict.fromkeys(["publish", "push", "pull", "sync", "status"], _EXCHANGE),
+            "schedule": "eventsync.cli.schedules:schedule_command",
         },
         "What they have": {
             **dict.fromkeys(["inbox", "diff", "accept", "reject", "snooze"], _INBOX),

@@ -396,6 +396,8 @@ def told(run: Run, tmp_path: Path) -> Told:
     tell("put", "plan", "p4", "--set", f"path=C:{chr(92)}Users{chr(92)}Alice", store=ada)
     tell("publish", "--explain", store=ada)
     tell("remote", "list", store=ada)
+    tell("schedule", "--cron", store=ada)
+    tell("schedule", "--systemd", store=ada)
     tell("sync", store=ada)
     tell("sync", store=ben)
     tell("inbox", store=ben)
