@@ -83,7 +83,7 @@ def _differences(fresh: Holdings, kept: Index) -> Iterator[str]:
     for origin in known:
         if kept.position(origin) == fresh.index.position(origin):
             yield from _of_origin(fresh, kept, origin)
-    if fresh.own.head() is not None or not kept.position(fresh.store.origin)[0]:  # else our feed is gone, which is told
+    if kept.position(fresh.store.origin) == fresh.index.position(fresh.store.origin):  # else it is behind our feed
         yield from _compared("what we decided or withheld", kept.local_contents(), fresh.index.local_contents())
 
 

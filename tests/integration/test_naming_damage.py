@@ -401,6 +401,20 @@ def test_what_follows_from_one_loss_is_not_told_of_another_file(house: House) ->
     assert [item.id for item in house.findings()] == ["feed-lost"]
 
 
+def test_an_index_that_has_not_seen_the_newest_publish_is_behind_and_not_wrong(tmp_path: Path) -> None:
+    """[T1]: the next look catches up."""
+    world = World(tmp_path)
+    store = world.store("author")
+    put(store, "hidden", item_type="session")
+    put(store, "shown")
+    app.rebuild(store.store)
+    store.publish()
+    try:
+        assert app.verify(store.store) == []
+    finally:
+        world.close_all()
+
+
 @pytest.mark.parametrize("name", ["store.json"])
 def test_a_store_that_cannot_be_opened_names_the_file(house: House, name: str) -> None:
     for data, kind in ((b"{", JournalError), (b'{"format":9}', FormatTooNew)):
