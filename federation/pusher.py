@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from federation.abreast import Errand, abreast, away
 from federation.bridge import BridgeSource
@@ -30,6 +31,8 @@ from federation.secrets import find_secret
 from federation.transports import Transport, Wanted
 from federation.verification import read_head
 from journal import DamagedStore
+
+_TRIES: Final = 3  # how often a push goes on with what others published meanwhile
 
 
 def push(
@@ -62,6 +65,12 @@ def push(
 async def _push(holdings: Holdings, remote: Remote, head: Head, area: Path, confirmed: bool) -> PushReport:
     try:
         warnings = await _publish_at(holdings, remote, head, area, confirmed)
+        for _ in range(_TRIES):
+            newest = _newest(holdings) if warnings is not None else None
+            if newest is None or newest.raw == head.raw:
+                break
+            head = newest  # another process published meanwhile: its head may stand there without its slices [F4]
+            await _publish_at(holdings, remote, head, area, confirmed)
     except DamagedFeed:
         raise
     except RemoteReadOnly as error:
@@ -76,6 +85,11 @@ async def _push(holdings: Holdings, remote: Remote, head: Head, area: Path, conf
         return PushReport(remote.name, remote.url, "failed", error, None)
     result = "up_to_date" if warnings is None else "pushed"
     return PushReport(remote.name, remote.url, result, None, head.last_seq, warnings or ())
+
+
+def _newest(holdings: Holdings) -> Head | None:
+    holdings.own.forget_cached()
+    return holdings.own.head()
 
 
 async def _publish_at(

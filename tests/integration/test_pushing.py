@@ -213,6 +213,26 @@ def test_a_slice_that_was_lost_on_the_bus_is_published_again_and_told(world: Wor
     assert only(pull(reader)).result is Result.NEW
 
 
+def test_what_is_published_while_a_push_goes_on_is_pushed_with_its_slices(world: World) -> None:
+    """[F4]: another process may publish between the slices and the head; no head stands there without its slices."""
+    store = published(world)
+
+    class Meanwhile(MemoryTransport):
+        def publish(self, origin: str, folder: Path, names: Sequence[str], keep: frozenset[str]) -> None:
+            if news:
+                other = world.reopened(store)
+                put(other, news.pop())
+                other.publish()
+            super().publish(origin, folder, names, keep)
+
+    place, news = MemoryPlace(), ["p2", "p3"]
+    (report,) = store.push([place_remote(lambda: Meanwhile(place, is_local=True))]).remotes
+    assert (report.result, report.last_seq) == ("pushed", 3)
+    reader = world.store("reader")
+    pulled = only(pull(reader, [place_remote(lambda: MemoryTransport(place, is_local=True))]))
+    assert (pulled.result, pulled.records) == (Result.NEW, 3)
+
+
 def test_a_place_that_goes_away_between_two_looks_is_unavailable(world: World) -> None:
     store = published(world)
     push(store)
