@@ -13,7 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from federation.ancestry import NoBase
 from federation.causality import including, join
-from federation.errors import BlobUnreadable, CandidateMoved, ConflictUndecided, DamagedFeed, DecisionNeeded
+from federation.errors import (
+    BlobUnreadable,
+    CandidateMoved,
+    ConflictUndecided,
+    DamagedFeed,
+    DecisionNeeded,
+    UndoStopped,
+)
 from federation.grouping import Offer
 from federation.inbox import Difference, Filter, Inbox, id_of
 from federation.index import Row
@@ -313,12 +320,16 @@ class Deciding:
 
     # --- undoing ---
 
-    def undo(self) -> DecisionReport:
+    def undo(self, meant: int | None = None) -> DecisionReport:
         """Take the last decision back, and all that was decided in one batch with it; nothing where there is none.
 
-        The records of `undoing`. UndoStopped writes nothing.
+        The records of `undoing`. UndoStopped, also where something was decided after the seq that is `meant`, writes
+        nothing.
         """
         with self.under_lock():
+            store = self._holdings.store
+            if meant is not None and any(True for _ in store.decisions(store.position().seq, since=meant)):
+                raise UndoStopped("somebody decided something else since", seq=meant, rule="K5")
             return self.write(drafts_of_undo(self._holdings))
 
     # --- together ---

@@ -66,6 +66,7 @@ class Review:
         candidates = [one for one in found.inbox.candidates(wanted) if not one.held and one.snoozed is None]
         self._offers = found.inbox.offers_of(one for one in candidates if one.verdict in OPEN_VERDICTS)
         self._decided: list[tuple[int, str]] = []  # which offer, and how
+        self._last_seq: int | None = None  # of the last answer, as long as it can be taken back
 
     def run(self) -> None:
         """Ask until all is asked, or the person stops; then say what it came to."""
@@ -91,7 +92,7 @@ class Review:
     def _keys(self, seen: Difference) -> dict[str, str]:
         """What can be done about one; a conflict is never taken as it is."""
         conflict, unreadable = (seen.candidate.verdict is verdict for verdict in (Verdict.CONFLICT, Verdict.UNREADABLE))
-        without = set("amet" if unreadable else "a" if conflict else "mt") | set("" if self._decided else "u")
+        without = set("amet" if unreadable else "a" if conflict else "mt") | set("" if self._last_seq else "u")
         return {key: text for key, text in _KEYS.items() if key not in without}
 
     def _answered(self, key: str, at: int, seen: Difference) -> int:
@@ -106,8 +107,10 @@ class Review:
         for record in decided.written:
             self._console.note(report.written_line(record))
         if key == "u":
+            self._last_seq = None
             return self._decided.pop()[0]
         if decided.written:
+            self._last_seq = decided.written[-1].seq
             self._decided.append((at, _KEYS[key].split()[0]))
         return at + 1
 
@@ -121,7 +124,7 @@ class Review:
             "e": lambda: accept_by_hand(self._found, self._console.around, wanted[0], digest),
             "r": lambda: deciding.reject(wanted, digest=digest),
             "z": lambda: deciding.snooze(wanted, until, digest=digest),
-            "u": deciding.undo,
+            "u": lambda: deciding.undo(self._last_seq),
         }
 
     def _tell_end(self) -> None:

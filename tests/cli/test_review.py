@@ -102,6 +102,15 @@ def test_the_last_answer_can_be_taken_back_and_is_asked_again(run: Run, inbox: P
     assert "p1" not in [entity["item_id"] for entity in run("ls", "--json").document["entities"]]
 
 
+def test_only_the_last_answer_is_taken_back_and_taking_it_back_is_not(run: Run, inbox: Path) -> None:
+    """Undoing is a decision too: undone, the answer would count again."""
+    answer = typed([b"a", b"a", b"u", b"u", b"q"])
+    assert answer.code == 0, answer.out
+    assert "p1" not in verdicts(run)
+    assert verdicts(run)["p2"] == "new"
+    assert answer.out.count("[u] undo the last one") == 2
+
+
 @pytest.mark.parametrize(("end", "code"), [(b"q", 0), (b"\x04", 0), (b"\x03", 130)])
 def test_whoever_stops_keeps_what_was_decided(run: Run, inbox: Path, end: bytes, code: int) -> None:
     answer = typed([b"a", end])

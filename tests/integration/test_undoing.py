@@ -339,3 +339,16 @@ def test_an_entry_of_a_version_that_was_undone_is_no_lie(world: World) -> None:
     meet(c, a)
     assert of(a, c).verdict == Verdict.UPDATE
     assert a.holdings.index.flagged_origins() == []
+
+
+def test_an_undo_of_a_decision_that_is_the_last_no_more_stops(world: World) -> None:
+    """[K5] Whoever means the own answer takes back nobody else's."""
+    a, b = world.store("a"), world.store("b")
+    put(a, "p", "q")
+    meet(a, b)
+    mine = b.deciding("test").accept([of(b, a).id]).written[-1].seq
+    world.again(b).deciding("another").accept([of(b, a, "q").id])
+    before = entities(b)
+    with pytest.raises(UndoStopped, match="somebody decided something else since"):
+        b.deciding("test").undo(mine)
+    assert entities(b) == before
