@@ -186,7 +186,7 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
             "both sides are as they were; `eventsync identity renew --at SEQ` gives this copy an identity of its own "
             "from that seq on, and what the other one wrote can then be pulled",
         ),
-        "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; `eventsync status` tells what waits"),
+        "DecisionNeeded": Exit(DECISION, "decision_needed", "nothing was changed; the message says what is missing"),
         "ConflictUndecided": Exit(
             DECISION,
             "conflict_undecided",
@@ -208,8 +208,8 @@ TABLE: Final[Mapping[str, Exit]] = MappingProxyType(
         "SecretFound": Exit(
             DECISION,
             "secret_found",
-            "docs/format.md, `When something is wrong`, tells how to keep it here; "
-            "`eventsync publish --help` if it is no secret",
+            "nothing was published; change the secret first, then `eventsync redact SEQ --reason TEXT` takes it "
+            "out of the record; `eventsync publish --help` if it is no secret",
         ),
         "PersonalFound": Exit(
             DECISION,

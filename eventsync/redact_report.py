@@ -59,7 +59,10 @@ def done_lines(found: RedactReport) -> Iterator[str]:
         yield "nothing to redact"
         return
     published = sum(line.published for line in found.plan.lines)
-    yield f"redacted {len(found.plan.lines)} of the records; the text is in no file of this store any more"
+    where = "the text is in no file of this store any more"
+    if found.plan.left:
+        where = "the text is gone unless another record of the same entities says it too"
+    yield f"redacted {len(found.plan.lines)} of the records; {where}"
     if published:
         yield f"{published} of them were published: who has them takes them back when they read your next push"
 

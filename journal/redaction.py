@@ -22,7 +22,7 @@ from journal.caches import Caches
 from journal.checkpoints import vouch
 from journal.codec import Entry, ListedStub, RedactPayload, listed_in, stub
 from journal.erasure import Erasure, Wanted
-from journal.errors import DamagedStore, InvalidInput
+from journal.errors import DamagedStore, InvalidInput, NoSuchRecord
 from journal.log import Log
 from journal.model import BACKUPS_FOLDER, JOURNAL_TYPE, MAX_SUMMARY_CHARS, Draft, Written
 
@@ -72,7 +72,7 @@ class Redaction:
     def plan(self, seqs: Collection[int], is_published: Callable[[int], bool]) -> Plan:
         """Look up what is to be redacted; writes nothing.
 
-        Raises InvalidInput for a seq that is no record, or one of the journal itself; DamagedStore when records are
+        Raises NoSuchRecord, InvalidInput for a record of the journal itself; DamagedStore when records are
         damaged, since what they say could not be found.
         """
         end = self._store.settle()
@@ -103,7 +103,7 @@ class Redaction:
                         raise InvalidInput(f"seq {seq} is a record of the journal itself, which stays", seq=seq)
                     return entry
             break
-        raise InvalidInput(f"no record with seq {seq}", seq=seq)
+        raise NoSuchRecord(f"no record with seq {seq}", seq=seq)
 
     def _entries(self, known_seq: int) -> Iterator[Entry]:
         for gap in self._log.gaps(self._log.position_at(0), known_seq):

@@ -137,6 +137,12 @@ class CommandWithVerbs(Command, click.Group):
         _refuse_unknown(self, ctx, args[0])
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs, each with the whole first sentence of its help."""
+        found = [(verb, self.get_command(ctx, verb)) for verb in self.verbs]
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, command.get_short_help_str(90)) for verb, command in found if command])
+
 
 class Group(click.Group):
     """A group whose commands stand in sections of its help, each a table of command → `module` or `module:name`."""

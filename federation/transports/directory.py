@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from federation.errors import PlaceMissing, RemoteReadOnly, SourceUnavailable
+from federation.errors import InvalidUrl, PlaceMissing, RemoteReadOnly, SourceUnavailable
 from federation.model import FEED_FILE, FEED_FOLDER, HEAD_FILE
 from federation.transports import Listing, Wanted
 from federation.transports.feeds import files_before_head
@@ -166,6 +166,8 @@ class DirectoryTransport:
                 store = self._open(STORE_FOLDER, _FOLDER, root, opened)
                 return self._look_into_store(store, self._path / STORE_FOLDER, opened)
             kind = _kind_of_name(real)
+            if kind is _Kind.BUS and _is_bare_repository(root):
+                raise InvalidUrl("is a git repository and no folder to share; git+file:// says so", path=self._path)
             if kind is _Kind.BUS and _is_feed_without_origin(root):
                 raise SourceUnavailable("holds one feed, and must be named by its origin (es1...)", path=self._path)
             return _Place(kind, self._path, root)
@@ -381,6 +383,11 @@ def _refuse_unless_bus(kind: _Kind, path: Path) -> None:
 def _is_feed_without_origin(root: int) -> bool:
     """A transport never looks into head.json: a feed whose folder a person renamed has no origin."""
     return _status(HEAD_FILE, root) is not None and not any(map(ORIGIN.fullmatch, os.listdir(root)))
+
+
+def _is_bare_repository(root: int) -> bool:
+    """Feeds put beside the objects of a repository are seen by nobody who takes it for one."""
+    return all(_status(name, root) is not None for name in ("HEAD", "objects", "refs"))
 
 
 def _is_left_over(name: str) -> bool:

@@ -82,6 +82,12 @@ def test_the_help_of_the_program_lists_all_commands(run: Run) -> None:
         assert re.search(rf"^  {path[0]} ", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("command", ["inbox", "rules"])
+def test_what_a_verb_does_is_said_whole(run: Run, command: str) -> None:
+    verbs = run(command, "--help").out.split("Commands:")[1]
+    assert "..." not in verbs
+
+
 def test_no_help_is_wider_than_a_terminal(run: Run) -> None:
     for path in [(), ("identity",), *COMMANDS]:
         assert max(map(len, run(*path, "--help").out.splitlines())) <= 80, path

@@ -41,13 +41,23 @@ def test_with_yes_the_text_is_in_no_file(run: Run, filled: Path) -> None:
     answer = run("redact", "2", "3", "4", "--reason", "oops", "--yes")
     assert answer.code == 0
     assert answer.out.splitlines()[-2:] == [
-        "redacted 3 of the records; the text is in no file of this store any more",
+        "redacted 3 of the records; the text is gone unless another record of the same entities says it too",
         "2 of them were published: who has them takes them back when they read your next push",
     ]
     assert files_with(filled, SECRET) == []
     assert run("verify").out == "ok\n"
     assert run("publish").code == 0
     assert run("redact", "2", "--reason", "again", "--yes").out == "redacted already: seq 2\nnothing to redact\n"
+
+
+def test_the_text_is_not_said_to_be_gone_while_another_record_may_say_it(run: Run, filled: Path) -> None:
+    assert "in no file" not in run("redact", "2", "--reason", "oops", "--yes").out
+    assert files_with(filled, SECRET) != []
+
+
+def test_a_seq_that_is_not_there_is_answered_with_where_to_look(run: Run, filled: Path) -> None:
+    error = run("redact", "99", "--reason", "r", "--json").error
+    assert (error["class"], "`eventsync log --limit 1`" in error["hint"]) == ("no_such_record", True)
 
 
 def test_the_document_tells_all_of_it(run: Run, filled: Path) -> None:

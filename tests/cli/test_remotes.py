@@ -47,9 +47,28 @@ def test_a_place_that_is_missing_may_be_a_drive_that_is(run: Run, store: Path) -
 
 def test_the_hint_after_a_possible_secret_does_not_promise_what_an_edit_cannot_do(run: Run, store: Path) -> None:
     run("put", "plan", "pln_1", "--set", "key=AKIA" + "ABCDEFGHIJKLMNOP")
-    hint = run("publish", "--json").error["hint"]
-    assert "docs/format.md, `When something is wrong`" in hint
-    assert "--private" not in hint
+    error = run("publish", "--json").error
+    assert "`eventsync redact SEQ --reason TEXT`" in error["hint"]
+    assert "--private" not in error["hint"]
+    assert run("redact", str(error["seq"]), "--reason", "a key slipped in", "--yes").code == 0
+    assert run("publish").code == 0
+
+
+@pytest.mark.parametrize("url", ["{}", "file://{}"])
+def test_a_git_repository_is_not_filled_as_a_folder(run: Run, store: Path, tmp_path: Path, url: str) -> None:
+    """Whoever adds the same place as git+file:// would never see what stands beside the objects."""
+    bare = tmp_path / "hub"
+    for name in ("objects", "refs"):
+        (bare / name).mkdir(parents=True)
+    (bare / "HEAD").write_text("ref: refs/heads/main\n")
+    run("put", "plan", "pln_1", "--set", "a=1")
+    added = run("remote", "add", "hub", url.format(bare))
+    assert "is a git repository and no folder to share" in added.out + added.err
+    for words in (("push", "hub"), ("pull", "hub"), ("sync",)):
+        answer = run(*words)
+        assert answer.code != 0
+        assert "is a git repository and no folder to share" in answer.err
+    assert {path.name for path in bare.iterdir()} == {"HEAD", "objects", "refs"}
 
 
 # --- looking at once -------------------------------------------------------------------------------------------------
