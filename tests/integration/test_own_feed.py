@@ -156,3 +156,19 @@ def test_a_publish_that_was_killed_before_it_was_noted_down_goes_on(world: World
     put(store, "p2")
     assert publish(store.holdings, PublishSettings()).gen == 3
     assert head_of(own_feed(store))["last_seq"] == 3
+
+
+def test_a_feed_that_was_lost_is_neither_forgotten_nor_held_against_who_read_it(world: World) -> None:
+    """[T1] [F2]: what was published stays published, and who says that they read it says the truth."""
+    a, b = world.store("a"), world.store("b")
+    put(a, "p1")
+    share(a)
+    pull(b)
+    put(b, "p2")
+    share(b)
+    shutil.rmtree(own_feed(a))
+    found = world.reopened(a)
+    assert only(pull(found)).warnings == ()
+    status = found.status()
+    assert status.store.published_seq == 1
+    assert [text for text in status.warnings if "is gone: see `doctor`" in text]
