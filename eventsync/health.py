@@ -40,6 +40,8 @@ _LEAST_FILES: Final = 1_000
 _MOST_TOLD: Final = 20  # files of one kind; the rest is counted
 _LOCK_SECONDS: Final = 0.05
 _GIT_SECONDS: Final = 10.0
+# Who made the folder may have put a repository into it, whose settings name programs: none of them is run.
+_OBEYS_NOBODY: Final = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit")
 # What a folder is called, or has in it, that such a program keeps in step with other machines.
 _SYNCED_NAMES: Final = re.compile(
     r"Dropbox(?: \(.*\))?|OneDrive(?: - .*)?|Mobile Documents|com~apple~CloudDocs|iCloud Drive|iCloudDrive|Google Drive"
@@ -163,8 +165,9 @@ def tracked(store: Store) -> Iterator[Found]:
     if not store.entity_files.is_tracked or shutil.which("git") is None:
         return
     asked = subprocess.run(
-        ["git", "ls-files", "-z", "--", "entities"],
+        ["git", *_OBEYS_NOBODY, "ls-files", "-z", "--", "entities"],
         cwd=store.folder,
+        env={**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"},
         capture_output=True,
         timeout=_GIT_SECONDS,
         check=False,

@@ -1,0 +1,30 @@
+"""A store folder that somebody else made, as it comes out of a clone or an archive: whoever looks at it runs none of
+its commands, writes nothing elsewhere, and has an answer.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.cli.answers import Run
+
+
+def test_a_repository_hidden_in_a_store_runs_no_command(run: Run, store: Path, tmp_path: Path) -> None:
+    trap, spy = tmp_path / "sprung", tmp_path / "spy"
+    spy.write_text(f"#!/bin/sh\ntouch '{trap}'\n")
+    spy.chmod(0o700)
+    assert run("put", "plan", "p1", "--set", "title=x").code == 0
+    (store / ".gitignore").write_text("*\n!.gitignore\n!entities/\n")
+    # git takes a folder for a repository when these four are in it.
+    (store / "objects").mkdir()
+    (store / "refs").mkdir()
+    (store / "HEAD").write_text("ref: refs/heads/main\n")
+    (store / "config").write_text(f'[core]\nrepositoryformatversion = 0\nbare = false\nworktree = ..\nfsmonitor = "{spy}"\n')
+    for command in (["add", "-f", "entities/plan/p1.json"], ["update-index", "--fsmonitor"]):
+        subprocess.run(["git", *command], cwd=store, check=True)
+    assert trap.exists(), "git obeys it"
+    trap.unlink()
+    assert run("doctor").code == 0
+    assert run("doctor", "--fix").code == 0
+    assert not trap.exists()
