@@ -60,7 +60,7 @@ class RunLog:
         data = self._store.disk.read_if_there(self._path) or b""
         found = []
         for line in data.splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 run = json.loads(line)
                 if isinstance(run, dict) and isinstance(run.get("ts"), str):
                     found.append(run)

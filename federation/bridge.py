@@ -95,7 +95,7 @@ class BridgeFolder:
         data = self._disk.read_if_there(path)
         try:
             return _State() if data is None else msgspec.json.decode(data, type=_State)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise DamagedFeed("not a bridge file", path=path) from None
 
     def is_new(self) -> bool:

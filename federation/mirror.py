@@ -137,7 +137,7 @@ class Mirror:
             return None
         try:
             return int(json.loads(data)["after_seq"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise DamagedFeed("not a parking file", path=path) from None
 
     def stop_parking(self, origin: str) -> None:
@@ -176,7 +176,7 @@ class Mirror:
             )
             if isinstance(value["pending"], bool) and all(type(number) is int and number >= 0 for number in numbers):
                 return Brake(numbers[0], value["pending"], BrakeLimits(*numbers[1:]))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         raise DamagedFeed("not a brake file", path=path)
 

@@ -133,7 +133,7 @@ class Quarantine:
             return Quarantined(
                 origin, path, files, size, str(value["first_at"]), str(value["last_at"]), int(value["times"]), *texts
             )
-        except (JournalError, ValueError, KeyError, TypeError):
+        except (JournalError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return Quarantined(origin, path, tuple(names), size, "", "", 0, "", "", "", "its reason cannot be read")
 
     def _make_room(self, newest: Quarantined) -> None:

@@ -136,7 +136,7 @@ class Cursors:
             found = msgspec.json.decode(data, type=Cursor)
             if 0 <= found.seq <= MAX_SEQ and len(bytes.fromhex(found.c)) == 32:
                 return found
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
         raise CursorUnreadable("not a cursor", path=path, rule="J11")
 

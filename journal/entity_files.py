@@ -110,7 +110,7 @@ class EntityFiles:
         data = self._disk.read_if_there(self.mark_path)
         try:
             return msgspec.json.decode(data or b"{}", type=Watermark)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return Watermark()
 
     def write(self, heads: Iterable[LocalHead], payload: Payload) -> DamagedStore | None:

@@ -157,7 +157,7 @@ def read_local(disk: Disk, folder: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DamagedStore("not JSON", path=path, rule="I2") from None
     if not isinstance(value, dict):
         raise DamagedStore("not a JSON object", path=path, rule="I2")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.answers import Run
 
 
@@ -20,7 +22,9 @@ def test_a_repository_hidden_in_a_store_runs_no_command(run: Run, store: Path, t
     (store / "objects").mkdir()
     (store / "refs").mkdir()
     (store / "HEAD").write_text("ref: refs/heads/main\n")
-    (store / "config").write_text(f'[core]\nrepositoryformatversion = 0\nbare = false\nworktree = ..\nfsmonitor = "{spy}"\n')
+    (store / "config").write_text(
+        f'[core]\nrepositoryformatversion = 0\nbare = false\nworktree = ..\nfsmonitor = "{spy}"\n'
+    )
     for command in (["add", "-f", "entities/plan/p1.json"], ["update-index", "--fsmonitor"]):
         subprocess.run(["git", *command], cwd=store, check=True)
     assert trap.exists(), "git obeys it"
@@ -28,3 +32,26 @@ def test_a_repository_hidden_in_a_store_runs_no_command(run: Run, store: Path, t
     assert run("doctor").code == 0
     assert run("doctor", "--fix").code == 0
     assert not trap.exists()
+
+
+ORIGIN = "es1" + "a" * 32
+SMALL_FILES = {
+    "local.json": "status",
+    "projections.json": "status",
+    "federation/runs.jsonl": "status",
+    f"federation/quarantine/{ORIGIN}/0123456789ab/reason.json": "origin list",
+    "cursors/bob.json": "unseen bob",
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FILES)
+@pytest.mark.parametrize("nested", [b"[" * 200_000, b'{"times":1e999,"x":' + b'{"a":' * 100_000])
+def test_a_file_of_a_store_that_nests_without_end_has_an_answer(
+    run: Run, store: Path, name: str, nested: bytes
+) -> None:
+    path = store / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(nested)
+    for command in (SMALL_FILES[name].split(), ["doctor"], ["doctor", "--fix"]):
+        answer = run(*command)
+        assert answer.code != 1, answer.err
