@@ -1,14 +1,15 @@
 """Origins: the use cases around the stores this one learns from, each as a whole. Prints nothing.
 
 An origin is meant by its id, a unique beginning of it, or the label that only one origin gives itself. Labels are
-foreign text: one that two origins have names nobody.
+foreign text: one that two origins have names nobody, and neither does one that reads as an id.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventsync.errors import InvalidArgument, UnknownOrigin
 from federation import braking
@@ -27,6 +28,9 @@ from journal import ORIGIN
 if TYPE_CHECKING:
     from eventsync.sharing import Sharing
     from federation.holdings import Holdings
+
+
+_READS_AS_ID: Final = re.compile(r"es1[a-z2-7]*", re.ASCII)
 
 
 class OriginDetails(NamedTuple):
@@ -59,7 +63,10 @@ def named(holdings: Holdings, wanted: str, among: Iterable[str]) -> str:
     origins = list(among)
     if wanted in origins:
         return wanted
-    found = [origin for origin in origins if origin.startswith(wanted) or holdings.name(origin) == wanted]
+    may_be_label = _READS_AS_ID.fullmatch(wanted) is None  # else whoever is called so stands in for one who is not here
+    found = [
+        origin for origin in origins if origin.startswith(wanted) or (may_be_label and holdings.name(origin) == wanted)
+    ]
     if len(found) != 1:
         raise UnknownOrigin(f"{'no' if not found else 'more than one'} origin is called {wanted[:200]!r}")
     return found[0]

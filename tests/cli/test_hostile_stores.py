@@ -55,3 +55,23 @@ def test_a_file_of_a_store_that_nests_without_end_has_an_answer(
     for command in (SMALL_FILES[name].split(), ["doctor"], ["doctor", "--fix"]):
         answer = run(*command)
         assert answer.code != 1, answer.err
+
+
+@pytest.mark.parametrize("label", [ORIGIN, ORIGIN[:12]])
+def test_who_is_called_by_the_id_of_another_is_not_meant_by_it(
+    run: Run, store: Path, tmp_path: Path, label: str
+) -> None:
+    bus, liar = tmp_path / "bus", tmp_path / "liar"
+    bus.mkdir()
+    for command in (
+        ["init", str(liar), "--name", label],
+        ["put", "plan", "p1", "--set", "title=x", "--store", str(liar)],
+        ["remote", "add", "hub", str(bus), "--store", str(liar)],
+        ["push", "hub", "--store", str(liar)],
+        ["remote", "add", "hub", str(bus)],
+        ["pull", "hub"],
+    ):
+        assert run(*command).code == 0
+    answer = run("accept", "--all", "--origin", label)
+    assert "no origin is called" in answer.err
+    assert run("ls").out == "no entities\n"
