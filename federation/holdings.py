@@ -7,7 +7,6 @@ publish, pull and accept [J9]. Everything here but the mirrors can be deleted an
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -329,11 +328,7 @@ class Holdings:
 
     def payload(self, row: Row) -> object:
         """The payload of a foreign head as a value, None where there is none to show."""
-        data = self.payload_bytes(row)
-        try:
-            return None if data is None else json.loads(data)
-        except (ValueError, RecursionError):
-            return None
+        return mirrored.shown_value(self.payload_bytes(row))
 
     def name(self, origin: str) -> str:
         """The label an origin gives itself, "" where its mirror cannot be read; foreign text."""

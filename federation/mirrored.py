@@ -6,8 +6,10 @@ a blob that cannot be read is one of the records that refer to it: both are note
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.feed import parse_skip
@@ -18,6 +20,25 @@ from journal import DamagedStore, FormatTooNew, Record, decode_record
 if TYPE_CHECKING:
     from federation.holdings import Holdings
     from federation.index import Row
+
+
+def shown_value(data: bytes | None) -> Any:
+    """A payload of others as a value that JSON can show; None where there is none, or nothing that can be read.
+
+    What is no finite number is the text of it [J10]: `1e999` would make a document of ours one that nobody can read.
+    """
+    try:
+        return None if data is None else _SHOWN.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _finite(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+_SHOWN: Final = json.JSONDecoder(parse_float=_finite, parse_constant=str)
 
 
 def payload_bytes(holdings: Holdings, row: Row) -> bytes | None:

@@ -7,7 +7,6 @@ are passed over unread, but for their bytes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -16,7 +15,7 @@ from federation.brainclaw import ACTION_CLASSES
 from federation.errors import BlobUnreadable, DamagedFeed
 from federation.holdings import Holdings
 from federation.mirror import BRIDGE_PREFIX
-from federation.mirrored import payload_of
+from federation.mirrored import payload_of, shown_value
 from journal import EXECUTION_TYPES, DamagedStore, FormatTooNew, Record, decode_record
 
 MOST_OF_AN_ORIGIN: Final = 1_000  # the newest of them: nobody follows more, and a feed may hold any number
@@ -118,6 +117,6 @@ def _payload(holdings: Holdings, record: Record, origin: str) -> Any:
         if record.blob is not None and record.blob.size_bytes > MAX_SHOWN_PAYLOAD_BYTES:
             return None
         data = payload_of(holdings, record, origin)
-        return None if data is None or len(data) > MAX_SHOWN_PAYLOAD_BYTES else json.loads(data)
-    except (BlobUnreadable, DamagedStore, ValueError, RecursionError):
+        return None if data is None or len(data) > MAX_SHOWN_PAYLOAD_BYTES else shown_value(data)
+    except (BlobUnreadable, DamagedStore):
         return None

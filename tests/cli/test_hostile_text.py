@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,24 @@ def test_logs_and_what_cron_mails_hold_it_as_ascii(run: Run, store: Path, origin
     mail = run("sync", "--quiet")
     assert not STEERING.search(mail.out + mail.err)
     assert (store / "federation" / "runs.jsonl").read_bytes().isascii()
+
+
+def test_a_number_that_is_none_leaves_each_document_json(run: Run, store: Path, tmp_path: Path) -> None:
+    forger = Forger(7)
+    start = '{"v":2,"seq":%d,"ts":"2026-11-22T12:00:00.000Z","writer":"w_1-00ff00ff","agent":"f","action":"create"'
+    about = ',"item_type":"%s","item_id":"x1","entity_rev":1,"payload":{"a":1e999,"b":-1e999},"salt":"0000000000000001"'
+    for seq, item_type in enumerate(("plan", "claim"), 1):
+        forger.chained((start % seq + about % item_type).encode())
+    forger.feed().put_into(tmp_path / "bus")
+    assert run("remote", "add", "bus", str(tmp_path / "bus")).code == 0
+    assert run("pull").code == 0
+    (candidate,) = _strictly(run("inbox", "--json").out)["candidates"]
+    (peer,) = _strictly(run("peers", "--json").out)["peers"]
+    for shown in (candidate, peer["activities"][0]):
+        assert shown["payload"] == {"a": "1e999", "b": "-1e999"}
+    _strictly(run("diff", candidate["id"], "--json").out)
+    assert run("accept", candidate["id"]).code != 0
+
+
+def _strictly(text: str) -> Any:
+    return json.loads(text, parse_constant=pytest.fail)
