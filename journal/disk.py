@@ -19,6 +19,7 @@ from journal.errors import DamagedStore, DiskFailed, JournalError, NotAStore, St
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+_NO_LINK: Final = os.O_NOFOLLOW | os.O_CLOEXEC  # whoever made the folder must not choose what we write to
 _TEMPORARY: Final = ".tmp-"
 _NOT_THERE: Final = frozenset([errno.ENOENT, errno.ENOTDIR])
 _LOCK_POLL_SECONDS: Final = 0.005  # about as long as one mutation holds the lock
@@ -161,7 +162,7 @@ class Disk:
     def add_line(self, path: Path, line: bytes) -> None:
         """Append to a run log: one write, no fsync, nothing depends on it."""
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, FILE_MODE)
             try:
                 os.write(descriptor, line)
             finally:
@@ -321,7 +322,7 @@ class Disk:
 
     def _open_for_append(self, path: Path, at: int) -> int:
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _NO_LINK)
         except OSError as error:
             raise DiskFailed(f"cannot be opened: {error.strerror}", path=path, rule="J5") from error
         found = os.fstat(descriptor).st_size
@@ -346,7 +347,7 @@ class Disk:
     def _write_temporary(self, path: Path, parts: Iterable[bytes], *, durable: bool) -> Path:
         temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK, FILE_MODE)
             try:
                 os.fchmod(descriptor, FILE_MODE)  # the umask may have taken bits away
                 for data in parts:

@@ -4,6 +4,7 @@ its commands, writes nothing elsewhere, and has an answer.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -75,3 +76,29 @@ def test_who_is_called_by_the_id_of_another_is_not_meant_by_it(
     answer = run("accept", "--all", "--origin", label)
     assert "no origin is called" in answer.err
     assert run("ls").out == "no entities\n"
+
+
+def test_nothing_is_written_through_a_link_that_waits_in_a_store(run: Run, store: Path, tmp_path: Path) -> None:
+    """Logs and temporary files by names that can be guessed: what the link leads to stays as it is."""
+    elsewhere, bus = tmp_path / "elsewhere", tmp_path / "bus"
+    elsewhere.write_text("mine")
+    bus.mkdir()
+    assert run("put", "plan", "p", "--set", "a=1").code == 0
+    assert run("remote", "add", "bus", str(bus)).code == 0
+    (store / "federation").mkdir(mode=0o700, exist_ok=True)
+    log = store / "federation" / "runs.jsonl"
+    log.unlink(missing_ok=True)
+    for link in (
+        log,
+        store / "entities" / "plan" / f".tmp-{os.getpid()}-p.json",
+        store / f".tmp-{os.getpid()}-local.json",
+    ):
+        link.symlink_to(elsewhere)
+    for words in (
+        ["put", "plan", "p", "--set", "a=2"],
+        ["publish"],
+        ["pull", "bus"],
+        ["put", "plan", "p", "--set", "a=3"],
+    ):
+        assert run(*words).code != 1, words
+        assert elsewhere.read_text() == "mine", words
