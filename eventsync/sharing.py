@@ -310,8 +310,8 @@ class Sharing:
         position = self.store.position()
         redacted = newest_redaction(self.holdings.own)
         origins = [status_of(self.holdings, origin, redacted) for origin in self.holdings.mirror.origins()]
-        last = self.store.published()
-        lost = None if own is not None or last is None else "the feed that this store publishes is gone: see `doctor`"
+        published = self.holdings.published_seq
+        lost = "the feed that this store publishes is gone: see `doctor`" if own is None and published else None
         warnings = [text for text in (stale, self._moved_warning(), lost, *self._copies_warnings()) if text]
         return Status(
             StoreStatus(
@@ -320,7 +320,7 @@ class Sharing:
                 self.store.folder,
                 position.seq,
                 self.store.entity_files.watermark().applied_seq,
-                own.last_seq if own is not None else last["last_seq"] if last is not None else 0,
+                published,
             ),
             sum(found.pending for found in origins),
             sum(found.held for found in origins),

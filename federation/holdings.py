@@ -370,6 +370,12 @@ class Holdings:
         """Whether a record is ours; of former origins up to their last seq [F8]."""
         return origin == self.store.origin or seq <= self.own_feeds.left_at(origin)
 
+    @property
+    def published_seq(self) -> int:
+        """How far our feed went, under the origin in force; where it is lost, as local.json remembers it [T1]."""
+        head = self.own.head()
+        return head.last_seq if head is not None else (self.store.published() or {}).get("last_seq", 0)
+
     def pin(self, origin: str) -> int:
         """The seq up to which we verified an origin; 0 for one whose mirror cannot be read."""
         if origin.startswith(BRIDGE_PREFIX):

@@ -266,8 +266,7 @@ def _contradictions(holdings: Holdings, origin: str) -> Iterator[str]:
         if other in holdings.damaged:
             continue
         if known is None or seq > known.last_seq:
-            # Where our feed was lost, what they read may have been published all the same [T1].
-            if own and not (known is None and holdings.store.published()):
+            if own and seq > holdings.published_seq:
                 yield f"{origin} says it read us up to seq {seq}, which we never published"
         elif _held_at(holdings, other, known, seq) not in (None, (c, t)):
             yield f"{origin} and we hold different content of {other} at seq {seq}"

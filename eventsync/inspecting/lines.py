@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import re
 from collections import Counter
@@ -16,6 +18,7 @@ from journal import JOURNAL_TYPE, LoneSegment, Record, SeenLine
 
 PEEK: Final = 120  # characters of a line that nobody can read
 _MAX_RUN_BYTES: Final = 1024 * 1024  # of one line; what a run tells is short
+_BLOCK_BYTES: Final = 64 * 1024  # newlines are counted by so many bytes
 _CHAIN_WORDS: Final = {
     "follows": "follow from the line before",
     "taken": "taken as they stand",
@@ -71,11 +74,29 @@ def segment(source: Source, found: Inspection) -> None:
         if named is not None and int(named[1]) != header.first_seq:
             found.tell_error("wrong-place", f"the name says seq {int(named[1])}, the header {header.first_seq} [J8]")
     _tell_too_long(source, found)
-    starts = [0, *(hit.end() for hit in re.finditer(rb"\n", source.data))]
+    starts = LineStarts(source.data)
     for finding in alone.findings():
-        line = finding.line
-        found.take(finding, starts[line - 1] if line is not None and line <= len(starts) else None)
+        found.take(finding, None if finding.line is None else starts.of(finding.line))
     found.rows = _segment_rows(alone, found)
+
+
+class LineStarts:
+    """Where each line starts: newlines are counted by blocks, for a file may be nothing but newlines."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        counts = (data.count(b"\n", at, at + _BLOCK_BYTES) for at in range(0, len(data), _BLOCK_BYTES))
+        self._before = [0, *itertools.accumulate(counts)]  # newlines before each block, and in all
+
+    def of(self, line: int) -> int | None:
+        """The byte that a line, counted from 1, starts at; None where there is no such line."""
+        if not 1 <= line <= self._before[-1] + 1:
+            return None
+        block = max(bisect.bisect_left(self._before, line - 1) - 1, 0)
+        at = block * _BLOCK_BYTES
+        for _ in range(line - 1 - self._before[block]):
+            at = self._data.index(b"\n", at) + 1
+        return at
 
 
 def _tell_too_long(source: Source, found: Inspection) -> None:
